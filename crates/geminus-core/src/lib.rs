@@ -1,0 +1,3 @@
+//! What Geminus decides, without a clock, a socket, a file or a random source: they are arguments.
+
+pub mod model;

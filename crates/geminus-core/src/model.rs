@@ -1,0 +1,204 @@
+//! The site as it is wanted: what every other part of Geminus works from.
+//!
+//! A [`Site`] is made by [`crate::config`] and cannot be wrong in itself: names are unique, addresses belong to one
+//! cluster, ports of one cluster do not contradict each other. Nothing here knows where the model came from.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything the configuration says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// File with the site's 32-byte secret in hexadecimal; none: the node makes a key of its own.
+    pub key_file: Option<PathBuf>,
+    /// The dispatchers, in the order of the file.
+    pub nodes: Vec<Node>,
+    /// High availability: how long a lease runs.
+    pub ha: Ha,
+    /// Sizes of the kernel tables.
+    pub tables: Tables,
+    /// How long an idle flow is remembered.
+    pub timeouts: Timeouts,
+    /// The clusters, in the order of the file.
+    pub clusters: Vec<Cluster>,
+}
+
+/// One dispatcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Unique name; the host name unless `geminus run --node` says otherwise.
+    pub name: String,
+    /// The node's own address, never a cluster address.
+    pub address: IpAddr,
+    /// The interface that faces clients and servers.
+    pub interface: String,
+}
+
+/// High-availability settings that a single node needs too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ha {
+    /// How long the data plane stays active after the daemon last renewed it. Default 5 s, 1 s to 60 s.
+    pub lease: Duration,
+}
+
+/// Sizes of the kernel tables, in entries; powers of two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tables {
+    /// Flows remembered. Default 1 Mi, 64 Ki to 64 Mi; 16 bytes each.
+    pub flows: u32,
+    /// Half-open flows remembered. Default `flows / 16`, at least 16 Ki; 16 bytes each.
+    pub provisional: u32,
+    /// Affinity records. Default 64 Ki; 16 bytes each.
+    pub affinity: u32,
+    /// Whether the 5-tuple of every flow is kept for `geminus flows`; 40 bytes each.
+    pub tuples: bool,
+}
+
+/// How long an idle flow keeps its slot against a newcomer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// An established TCP flow. Default 15 min.
+    pub tcp: Duration,
+    /// A TCP flow whose client sent FIN: the download may go on for long. Default 5 min.
+    pub tcp_fin: Duration,
+    /// A TCP flow whose client sent RST. Default 10 s.
+    pub tcp_rst: Duration,
+    /// A UDP flow. Default 5 min.
+    pub udp: Duration,
+    /// A flow of which only the first packet was seen. Default 3 s.
+    pub first: Duration,
+}
+
+/// A named set of addresses that clients use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Unique name.
+    pub name: String,
+    /// At least one; each unique in the site.
+    pub addresses: Vec<IpAddr>,
+    /// Name of the node that is active in normal times.
+    pub primary: String,
+    /// What happens to a packet for a port without a service.
+    pub unexposed: Unexposed,
+    /// Whether echo requests are answered.
+    pub ping: bool,
+    /// The services, in the order of the file.
+    pub services: Vec<Service>,
+}
+
+/// What happens to a packet for a port without a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unexposed {
+    /// Dropped and counted.
+    #[default]
+    Drop,
+    /// Given to the dispatcher's own stack.
+    Pass,
+}
+
+/// One port (or range, or any) and protocol of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Which ports. Within a cluster and protocol an exact port wins over a range and a range over any; ranges do not
+    /// overlap.
+    pub ports: Ports,
+    /// Forwarding method.
+    pub method: Method,
+    /// How the server of a new flow is chosen.
+    pub select: Select,
+    /// Whether a client stays with its server.
+    pub affinity: Option<Affinity>,
+    /// Slots of the ring: a prime. Default 65 537, 251 to 1 048 573.
+    pub ring_slots: u32,
+    /// At least one; names and addresses unique within the service.
+    pub servers: Vec<Server>,
+}
+
+/// Transport protocol of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Protocol {
+    /// RFC 9293, protocol number 6.
+    Tcp,
+    /// RFC 768, protocol number 17.
+    Udp,
+}
+
+/// Ports of a service, host byte order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Ports {
+    /// One port, 1 to 65 535.
+    Exact(u16),
+    /// First and last port, both included; first < last.
+    Range(u16, u16),
+    /// Every port that no other service of the cluster and protocol claims.
+    Any,
+}
+
+/// Forwarding method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// The destination MAC is rewritten; the server is on the same link and has the cluster address on `lo`.
+    Mac,
+}
+
+/// How the server of a new flow is chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Select {
+    /// By the keyed hash of the flow.
+    Hash,
+    /// In turn, by weight.
+    RoundRobin,
+}
+
+/// Whether and how long a client stays with its server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Affinity {
+    /// Leading bits of an IPv4 source that make one client, 0 to 32. Default 32.
+    pub prefix4: u8,
+    /// Leading bits of an IPv6 source that make one client, 0 to 128. Default 64.
+    pub prefix6: u8,
+    /// How long after its last new flow a client is remembered. Default 5 min.
+    pub timeout: Duration,
+}
+
+/// A content host's endpoint behind a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Unique within its service; the same name in several services is the same host to `drain` and `weight`.
+    pub name: String,
+    /// Where it is reached; its MAC is resolved by this address.
+    pub address: IpAddr,
+    /// Share of new flows, 0 to 1000. Default 1. 0: no new flows.
+    pub weight: u16,
+}
+
+impl Protocol {
+    /// The protocol number of the IP header.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+        }
+    }
+
+    /// The word used in configuration and output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+impl std::fmt::Display for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(port) => write!(f, "{port}"),
+            Self::Range(first, last) => write!(f, "{first}-{last}"),
+            Self::Any => f.write_str("any"),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! The `geminus` binary.
+fn main() {}
