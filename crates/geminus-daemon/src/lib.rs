@@ -1,1 +1,8 @@
-//! Placeholder.
+//! The I/O shell around [`geminus_core::director`]: sockets, netlink, announcements, probes and the control API.
+//!
+//! [`run`] is the whole daemon. It decides nothing: it feeds what the kernel, the operators and the clock say to the
+//! director and carries out the effects that come back.
+
+mod options;
+
+pub use options::{LogFormat, RunOptions, XdpMode};
