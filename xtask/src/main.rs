@@ -1,2 +1,86 @@
-//! Every automation of the project.
-fn main() {}
+//! Every automation of the project, so that there is one way to do each thing and CI only calls it.
+//!
+//! `cargo xtask setup` finds or installs what a build, the tests and the demo need; the other commands call it
+//! first. What to install is decided in [`setup::plan`] from facts alone; everything else here starts programs.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a terminal is what this program talks to")]
+
+mod ci;
+mod command;
+mod demo;
+mod floors;
+mod setup;
+mod tally;
+mod workspace;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::floors::Floor;
+use crate::setup::Scope;
+use crate::workspace::Workspace;
+
+/// Set up, test, check and show Geminus.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Find or install what the build, the tests and the demo need.
+    Setup {
+        /// Only tell what is missing; exit code 1 when something is.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run every test floor in order, or one of them.
+    Test {
+        /// Only this floor: 1 units and laws, 3 kernel, 4 lab (3 and 4 need root).
+        #[arg(long, value_name = "N")]
+        floor: Option<Floor>,
+    },
+    /// What CI runs: format, lints, documentation, then every test floor.
+    Ci,
+    /// Balance a site of real content hosts inside network namespaces and write a report (needs root).
+    Demo {
+        /// Where the HTML report goes [default: demo.html in the target directory]
+        #[arg(long, value_name = "PATH")]
+        report: Option<PathBuf>,
+        /// Shorter measurements.
+        #[arg(long)]
+        fast: bool,
+    },
+    /// Check licences, advisories, bans and sources with cargo-deny, installing it first if it is missing.
+    Deny {
+        /// Which checks to run [default: all]; `advisories` needs the network.
+        #[arg(value_name = "CHECK")]
+        checks: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(task: Task) -> Result<()> {
+    let mut workspace = Workspace::find()?;
+    match task {
+        Task::Setup { check: true } => setup::check(&workspace),
+        Task::Setup { check: false } => setup::ensure(&mut workspace, Scope::Everything),
+        Task::Test { floor } => floors::test(&mut workspace, floor),
+        Task::Ci => ci::check_and_test(&mut workspace),
+        Task::Demo { report, fast } => demo::demo(&mut workspace, report, fast),
+        Task::Deny { checks } => ci::deny(&workspace, &checks),
+    }
+}

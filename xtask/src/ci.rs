@@ -1,0 +1,54 @@
+//! What must hold before a change lands.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command;
+use crate::floors::{self, heading};
+use crate::setup::{self, Scope};
+use crate::workspace::Workspace;
+
+/// The BPF program's own manifest; it is no member of the workspace because it builds for another target.
+const BPF_MANIFEST: &str = "crates/geminus-ebpf/Cargo.toml";
+
+/// Format, lints and documentation, then every test floor.
+pub(crate) fn check_and_test(workspace: &mut Workspace) -> Result<()> {
+    setup::require_privileges("CI, because it runs the kernel and lab floors,")?;
+    setup::ensure(workspace, Scope::Everything)?;
+
+    heading("format");
+    command::run(workspace.cargo().args(["fmt", "--all", "--check"]))?;
+    command::run(workspace.cargo().args(["fmt", "--manifest-path", BPF_MANIFEST, "--check"]))?;
+
+    heading("lints");
+    command::run(workspace.cargo().args(LINTS))?;
+
+    heading("documentation");
+    command::run(workspace.cargo().env("RUSTDOCFLAGS", "-D warnings").args(DOCUMENTATION))?;
+
+    floors::test(workspace, None)
+}
+
+const LINTS: [&str; 7] = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+
+/// Every library; a binary of the same name as its library would overwrite the library's pages.
+const DOCUMENTATION: [&str; 4] = ["doc", "--workspace", "--no-deps", "--all-features"];
+
+/// cargo-deny over `deny.toml`. Not a part of CI: its advisories come from the network, and a check that cannot run
+/// is not green.
+pub(crate) fn deny(workspace: &Workspace, checks: &[String]) -> Result<()> {
+    let installed = workspace.tools().join("bin/cargo-deny");
+    let program = command::find_program("cargo-deny").unwrap_or(installed);
+    if !program.exists() {
+        println!(
+            "deny: installing cargo-deny from crates.io into {} (some minutes)",
+            workspace.tools().display()
+        );
+        let mut install = workspace.cargo();
+        install.args(["install", "cargo-deny", "--locked", "--root"]).arg(workspace.tools());
+        command::run(install.env("CARGO_TARGET_DIR", workspace.tools().join("build")))?;
+    }
+    let mut check = Command::new(program);
+    command::run(check.current_dir(&workspace.root).arg("check").args(checks))
+}

@@ -1,0 +1,159 @@
+//! The test floors: what each needs, what cargo runs for it, and one honest sum at the end.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum;
+
+use crate::command;
+use crate::setup::{self, Scope};
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+/// A kind of test, by what it needs to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Floor {
+    /// Units, laws and snapshots; needs no privilege.
+    #[value(name = "1")]
+    Units,
+    /// The program in this machine's kernel; needs root.
+    #[value(name = "3")]
+    Kernel,
+    /// The real binary in network namespaces; needs root.
+    #[value(name = "4")]
+    Lab,
+}
+
+impl Floor {
+    const ALL: [Self; 3] = [Self::Units, Self::Kernel, Self::Lab];
+
+    fn heading(self) -> &'static str {
+        match self {
+            Self::Units => "floor 1: units and laws, every crate",
+            Self::Kernel => "floor 3: the packet path in this machine's kernel",
+            Self::Lab => "floor 4: the real binary in network namespaces",
+        }
+    }
+
+    fn is_privileged(self) -> bool {
+        self != Self::Units
+    }
+
+    /// The privileged floors are built like the binary they run, so that one set of release artefacts serves all.
+    fn tests(self, workspace: &Workspace) -> Command {
+        let mut cargo = workspace.cargo();
+        cargo.args(["test", "--no-fail-fast"]);
+        match self {
+            Self::Units => cargo.arg("--workspace"),
+            Self::Kernel => cargo.args(PRIVILEGED_RELEASE).args(["--package", "geminus-dataplane"]),
+            // One site at a time: a second one on the same cores would show as the first one's delay.
+            Self::Lab => cargo
+                .args(PRIVILEGED_RELEASE)
+                .args(["--package", "geminus-lab", "--", "--test-threads=1"])
+                .env("GEMINUS_BIN", workspace.release_binary("geminus")),
+        };
+        cargo
+    }
+}
+
+/// Privileged tests are test targets that require this feature, so that a plain `cargo test` never skips one in
+/// silence.
+const PRIVILEGED_RELEASE: [&str; 5] = ["--release", "--features", "privileged", "--test", "*"];
+
+/// Runs one floor, or all in order; every floor runs even when an earlier one failed.
+pub(crate) fn test(workspace: &mut Workspace, only: Option<Floor>) -> Result<()> {
+    let floors = only.map_or(Floor::ALL.to_vec(), |floor| vec![floor]);
+    let privileged = floors.iter().any(|floor| floor.is_privileged());
+    if privileged {
+        setup::require_privileges("the kernel and lab floors (`cargo xtask test --floor 1` runs without)")?;
+    }
+    setup::ensure(workspace, if privileged { Scope::Everything } else { Scope::BpfToolChain })?;
+
+    let mut sum = Tally::default();
+    let mut complaints = Vec::new();
+    for floor in floors {
+        heading(floor.heading());
+        let tally = run(workspace, floor, &mut complaints)?;
+        sum.add(tally);
+    }
+    heading("all floors asked for have run");
+    for complaint in &complaints {
+        println!("{complaint}");
+    }
+    println!("{} passed, {} failed", sum.passed, sum.failed);
+    if !complaints.is_empty() {
+        bail!("the tests are not green: {}", complaints.join("; "));
+    }
+    Ok(())
+}
+
+fn run(workspace: &Workspace, floor: Floor, complaints: &mut Vec<String>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    if floor == Floor::Lab
+        && let Err(error) = build_binary(workspace)
+    {
+        complaints.push(format!("{}: {error}", floor.heading()));
+        return Ok(tally);
+    }
+    let mut tests = floor.tests(workspace);
+    let status = command::watch(&mut tests, |line| {
+        println!("{line}");
+        tally.read(line);
+    })?;
+    if let Some(complaint) = complaint(tally, status.success(), &command::ending(status)) {
+        complaints.push(format!("{}: {complaint}", floor.heading()));
+    }
+    Ok(tally)
+}
+
+/// What is wrong with a floor that ran; a floor in which nothing ran is wrong as well.
+fn complaint(tally: Tally, succeeded: bool, ending: &str) -> Option<String> {
+    match tally {
+        Tally { failed: 1.., .. } => Some(format!("{} failed", tally.failed)),
+        _ if !succeeded => Some(format!("cargo test ended with {ending} although no test is told as failed")),
+        Tally { ignored: 1.., .. } => {
+            Some(format!("{} skipped, and a test that does not run is not green", tally.ignored))
+        }
+        Tally { passed: 0, .. } => Some("no test ran".to_owned()),
+        _ => None,
+    }
+}
+
+/// Builds what the lab and the demo run.
+pub(crate) fn build_binary(workspace: &Workspace) -> Result<()> {
+    command::run(workspace.cargo().args(["build", "--release", "--package", "geminus", "--bin", "geminus"]))
+}
+
+/// Separates the parts of a long run.
+pub(crate) fn heading(text: &str) {
+    println!("\n==== {text} ====");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GREEN: Tally = Tally { passed: 5, failed: 0, ignored: 0 };
+
+    #[test]
+    fn only_a_run_in_which_something_passed_and_nothing_else_happened_is_green() {
+        assert_eq!(complaint(GREEN, true, "exit code 0"), None);
+        assert!(complaint(Tally::default(), true, "exit code 0").is_some());
+    }
+
+    #[test]
+    fn a_failed_test_is_told_by_its_count() {
+        let tally = Tally { failed: 2, ..GREEN };
+        assert_eq!(complaint(tally, false, "exit code 101").as_deref(), Some("2 failed"));
+    }
+
+    #[test]
+    fn a_build_that_breaks_is_not_green_although_no_test_failed() {
+        assert!(complaint(GREEN, false, "exit code 101").is_some_and(|text| text.contains("exit code 101")));
+    }
+
+    #[test]
+    fn a_skipped_test_is_not_green() {
+        assert!(complaint(Tally { ignored: 1, ..GREEN }, true, "exit code 0").is_some());
+    }
+}

@@ -1,0 +1,288 @@
+//! Keeps true which crate may depend on what. The table is the architecture: a crate that reaches for something new
+//! has to say why here, next to what every other crate does without.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// One crate's row. Each dependency is a name and the reason for it.
+struct Row {
+    name: &'static str,
+    /// Members of this project, in any kind of dependency but for tests.
+    members: &'static [(&'static str, &'static str)],
+    /// Crates from elsewhere, direct, also optional ones and those of a build script.
+    others: &'static [(&'static str, &'static str)],
+    /// What only tests and benchmarks use.
+    tests: &'static [(&'static str, &'static str)],
+}
+
+const TABLE: &[Row] = &[
+    Row {
+        name: "geminus-packet",
+        members: &[],
+        others: &[("aya", "feature `user` only: marks the table types as plain data for the kernel's maps")],
+        tests: &[("proptest", "laws over packets and flow tables that nobody would write down one by one")],
+    },
+    Row {
+        name: "geminus-ebpf",
+        members: &[("geminus-packet", "the packet path that it wraps")],
+        others: &[("aya-ebpf", "maps, helpers and the entry point on the kernel's side")],
+        tests: &[],
+    },
+    Row {
+        name: "geminus-core",
+        members: &[("geminus-packet", "the layout of the tables that its plans fill")],
+        others: &[
+            ("blake3", "the digest of a configuration and the keyed hash of the ring"),
+            ("serde", "the mirror of the configuration file"),
+            ("strsim", "the nearest known key in an error"),
+            ("thiserror", "errors that name the failed thing"),
+            ("toml", "the configuration file, with the place of each value"),
+        ],
+        tests: &[],
+    },
+    Row {
+        name: "geminus-api",
+        members: &[],
+        others: &[
+            ("schemars", "the published JSON Schema"),
+            ("serde", "the types of API, status and events on the wire"),
+        ],
+        tests: &[],
+    },
+    Row {
+        name: "geminus-dataplane",
+        members: &[
+            ("geminus-core", "the table plans that it applies"),
+            ("geminus-packet", "the layout of the maps"),
+        ],
+        others: &[
+            ("aya", "loads, pins and attaches the program"),
+            ("libc", "maps the flow table and numbers the CPUs"),
+            ("thiserror", "errors that name the failed thing"),
+        ],
+        tests: &[],
+    },
+    Row {
+        name: "geminus-daemon",
+        members: &[
+            ("geminus-api", "what it answers"),
+            ("geminus-core", "every decision"),
+            ("geminus-dataplane", "the kernel"),
+            ("geminus-packet", "the host build that `explain` compares with"),
+        ],
+        others: &[
+            ("anyhow", "errors at the top of the process"),
+            ("libc", "packet sockets, netlink and peer credentials"),
+            ("serde_json", "the control API's lines"),
+            ("thiserror", "errors that name the failed thing"),
+            ("tokio", "one thread's sockets, timers and signals"),
+            ("tracing", "structured log records"),
+            ("tracing-subscriber", "their way to the terminal and to JSON"),
+        ],
+        tests: &[],
+    },
+    Row {
+        name: "geminus",
+        members: &[
+            ("geminus-api", "the answers it prints"),
+            ("geminus-core", "`check` reads a configuration without a daemon"),
+            ("geminus-daemon", "`run`"),
+        ],
+        others: &[
+            ("anyhow", "errors at the top of the process"),
+            ("clap", "the command line"),
+            ("serde_json", "`--json`"),
+        ],
+        tests: &[],
+    },
+    Row {
+        name: "geminus-lab",
+        members: &[(
+            "geminus-api",
+            "what the binary under test says; the daemon itself is run, never linked",
+        )],
+        others: &[
+            ("anyhow", "errors that tell the story of a failed step"),
+            ("libc", "network namespaces and signals"),
+            ("serde", "the figures that a run writes"),
+            ("serde_json", "the answers of `--json`"),
+        ],
+        tests: &[],
+    },
+    Row {
+        name: "xtask",
+        members: &[],
+        others: &[
+            ("anyhow", "errors that keep their cause"),
+            ("clap", "the command line"),
+            ("serde_json", "what cargo says of the workspace"),
+        ],
+        tests: &[],
+    },
+];
+
+#[test]
+fn each_crate_depends_on_what_its_row_lists_and_on_nothing_else() {
+    let mut complaints = Vec::new();
+    for package in &packages() {
+        let name = text(package, "name");
+        let Some(row) = TABLE.iter().find(|row| row.name == name) else {
+            complaints.push(format!("{name} has no row: add one that says what it may depend on and why"));
+            continue;
+        };
+        let declared = |wanted: fn(&Value) -> bool| -> BTreeSet<String> {
+            let dependencies = list(package, "dependencies");
+            dependencies
+                .iter()
+                .filter(|found| wanted(found))
+                .map(|found| text(found, "name").to_owned())
+                .collect()
+        };
+        complain(
+            row,
+            "members",
+            row.members,
+            &declared(|d| is_member(d) && !is_for_tests(d)),
+            &mut complaints,
+        );
+        complain(
+            row,
+            "others",
+            row.others,
+            &declared(|d| !is_member(d) && !is_for_tests(d)),
+            &mut complaints,
+        );
+        complain(row, "tests", row.tests, &declared(is_for_tests), &mut complaints);
+    }
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+#[test]
+fn each_row_is_a_crate_and_each_dependency_has_its_reason() {
+    let names: BTreeSet<String> = packages().iter().map(|package| text(package, "name").to_owned()).collect();
+    for row in TABLE {
+        assert!(
+            names.contains(row.name),
+            "{} has a row but is no crate of this project: remove the row",
+            row.name
+        );
+        for (dependency, reason) in row.members.iter().chain(row.others).chain(row.tests) {
+            assert!(reason.len() > 5, "{} gives no reason for {dependency}", row.name);
+        }
+    }
+}
+
+#[test]
+fn the_lab_reaches_the_daemon_by_no_way() {
+    let packages = packages();
+    let mut seen = BTreeSet::from(["geminus-lab".to_owned()]);
+    let mut to_visit = vec!["geminus-lab".to_owned()];
+    while let Some(name) = to_visit.pop() {
+        let package =
+            packages.iter().find(|package| text(package, "name") == name).expect("a member of the project");
+        for dependency in list(package, "dependencies").iter().filter(|found| is_member(found)) {
+            let next = text(dependency, "name").to_owned();
+            assert_ne!(
+                next, "geminus-daemon",
+                "{name} links the daemon: the lab runs the binary and links nothing of it"
+            );
+            if seen.insert(next.clone()) {
+                to_visit.push(next);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_packet_path_alone_depends_on_nothing() {
+    let packages = packages();
+    let packet =
+        packages.iter().find(|package| text(package, "name") == "geminus-packet").expect("geminus-packet");
+    let always = list(packet, "dependencies")
+        .iter()
+        .filter(|found| found["optional"] == false && !is_for_tests(found));
+    let names: Vec<_> = always.map(|found| text(found, "name")).collect();
+    assert!(names.is_empty(), "the kernel's packet path must need nothing, make these optional: {names:?}");
+    let default = &packet["features"]["default"];
+    assert!(
+        default.as_array().is_none_or(Vec::is_empty),
+        "a default feature would reach the kernel build: {default}"
+    );
+}
+
+#[test]
+fn only_the_data_plane_needs_the_bpf_tool_chain() {
+    for package in packages() {
+        let builds = list(&package, "targets").iter().any(|target| target["kind"][0] == "custom-build");
+        let name = text(&package, "name");
+        assert!(
+            !builds || name == "geminus-dataplane",
+            "{name} has a build script: everything but the data plane compiles with plain cargo"
+        );
+    }
+}
+
+fn complain(
+    row: &Row,
+    part: &str,
+    listed: &[(&str, &str)],
+    declared: &BTreeSet<String>,
+    complaints: &mut Vec<String>,
+) {
+    let name = row.name;
+    for dependency in declared {
+        if !listed.iter().any(|(known, _)| known == dependency) {
+            complaints.push(format!(
+                "{name} depends on {dependency}: add it with its reason to `{part}` in {name}'s row of \
+                 xtask/tests/dependency_table.rs, or do without it"
+            ));
+        }
+    }
+    for (dependency, _) in listed {
+        if !declared.contains(*dependency) {
+            complaints.push(format!(
+                "{name} no longer depends on {dependency}: remove it from `{part}` in {name}'s row of \
+                 xtask/tests/dependency_table.rs"
+            ));
+        }
+    }
+}
+
+/// The manifests of all members and of the BPF program, which builds for another target and so is none.
+fn packages() -> Vec<Value> {
+    let mut packages = list(&metadata(&root().join("Cargo.toml")), "packages").to_vec();
+    packages.extend_from_slice(list(&metadata(&root().join("crates/geminus-ebpf/Cargo.toml")), "packages"));
+    packages
+}
+
+fn metadata(manifest: &Path) -> Value {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path"]).arg(manifest);
+    let output = cargo.output().expect("cargo can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("cargo metadata prints JSON")
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a directory of the workspace").to_owned()
+}
+
+/// A dependency by path is one of ours.
+fn is_member(dependency: &Value) -> bool {
+    dependency["path"].is_string()
+}
+
+fn is_for_tests(dependency: &Value) -> bool {
+    dependency["kind"] == "dev"
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("cargo metadata has no {key}"))
+}
+
+fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
+    value[key].as_array().unwrap_or_else(|| panic!("cargo metadata has no {key}"))
+}
