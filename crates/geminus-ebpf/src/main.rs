@@ -1,0 +1,70 @@
+//! The kernel's home of the packet path: map statics, pointer arithmetic, verdict to XDP action. Decides nothing.
+#![no_std]
+#![no_main]
+
+mod maps;
+mod xdp_frame;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect};
+use aya_ebpf::macros::{map, xdp};
+use aya_ebpf::maps::Array;
+use aya_ebpf::programs::XdpContext;
+use geminus_packet::tables::Ticks;
+use geminus_packet::verdict::Verdict;
+
+use maps::KernelTables;
+use xdp_frame::XdpFrame;
+
+/// One frame.
+#[xdp]
+pub fn geminus(ctx: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(&ctx);
+    let mut tables = KernelTables { question: false };
+    tables.question = frame.is_question(&tables);
+    // SAFETY: takes nothing and reads a counter.
+    let now = Ticks(unsafe { bpf_jiffies64() });
+    match geminus_packet::dispatch(&mut frame, &tables, now) {
+        Verdict::Pass(_) | Verdict::Local(_) => xdp_action::XDP_PASS,
+        Verdict::Drop(_) => xdp_action::XDP_DROP,
+        Verdict::Answer(_) => xdp_action::XDP_TX,
+        Verdict::Forward(forward) => {
+            if forward.interface == 0 || forward.interface == ctx.ingress_ifindex() as u32 {
+                xdp_action::XDP_TX
+            } else {
+                // SAFETY: takes two numbers.
+                unsafe { bpf_redirect(forward.interface, 0) as u32 }
+            }
+        }
+    }
+}
+
+/// Where `geminus_clock` leaves what it read: jiffies and nanoseconds of the monotonic clock.
+#[map]
+static CLOCK: Array<[u64; 2]> = Array::with_max_entries(1, maps::MAPPABLE);
+
+/// Reads the two clocks at once; user space runs it by test-run to know what a jiffy is.
+#[xdp]
+pub fn geminus_clock(_ctx: XdpContext) -> u32 {
+    if let Some(clock) = CLOCK.get_ptr_mut(0) {
+        // SAFETY: the map gave the pointer; only one test-run at a time writes it.
+        unsafe { *clock = [bpf_jiffies64(), bpf_ktime_get_ns()] };
+    }
+    xdp_action::XDP_PASS
+}
+
+/// Lets everything through: for the far end of a veth pair, which takes frames sent by XDP only with a program of its own.
+#[xdp]
+pub fn geminus_pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo) -> ! {
+    loop {}
+}
+
+/// Helpers are open to GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

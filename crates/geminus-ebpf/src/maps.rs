@@ -1,0 +1,129 @@
+//! The tables as BPF maps. Sizes here are the smallest; the loader sets the real ones.
+
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::Array;
+use geminus_packet::flow::Bucket;
+use geminus_packet::tables::{
+    AddressBucket, EndpointBucket, Globals, Group, Range, ReasonCounters, RingLine, Server, ServerCounters,
+    Service, Tables, Tuple,
+};
+use geminus_packet::verdict::{Counter, REASONS};
+
+/// `BPF_F_MMAPABLE`: user space maps the table and reads and writes it without system calls.
+pub const MAPPABLE: u32 = 1 << 10;
+
+macro_rules! maps {
+    ($($name:ident: $entry:ty),* $(,)?) => {
+        $(#[map] static $name: Array<$entry> = Array::with_max_entries(1, MAPPABLE);)*
+    };
+}
+
+maps! {
+    GLOBALS: Globals,
+    ADDRESSES: AddressBucket,
+    ENDPOINTS: EndpointBucket,
+    RANGES: Range,
+    SERVICES: Service,
+    RING: RingLine,
+    SERVERS: Server,
+    GROUPS: Group,
+    FLOWS: Bucket,
+    PROVISIONAL: Bucket,
+    AFFINITY: Bucket,
+    TUPLES: Tuple,
+    REASONS_SEEN: ReasonCounters,
+    SENT: ServerCounters,
+}
+
+/// The maps, and whether the frame at hand is only asked about.
+pub struct KernelTables {
+    /// Nothing may be counted or remembered.
+    pub question: bool,
+}
+
+impl Tables for KernelTables {
+    #[inline(always)]
+    fn globals(&self) -> Option<&Globals> {
+        GLOBALS.get(0)
+    }
+    #[inline(always)]
+    fn addresses(&self, bucket: u32) -> Option<&AddressBucket> {
+        ADDRESSES.get(bucket)
+    }
+    #[inline(always)]
+    fn endpoints(&self, bucket: u32) -> Option<&EndpointBucket> {
+        ENDPOINTS.get(bucket)
+    }
+    #[inline(always)]
+    fn range(&self, index: u32) -> Option<&Range> {
+        RANGES.get(index)
+    }
+    #[inline(always)]
+    fn service(&self, index: u32) -> Option<&Service> {
+        SERVICES.get(index)
+    }
+    #[inline(always)]
+    fn ring_line(&self, index: u32) -> Option<&RingLine> {
+        RING.get(index)
+    }
+    #[inline(always)]
+    fn server(&self, index: u32) -> Option<&Server> {
+        SERVERS.get(index)
+    }
+    #[inline(always)]
+    fn group(&self, index: u32) -> Option<&Group> {
+        GROUPS.get(index)
+    }
+    #[inline(always)]
+    fn flows(&self, bucket: u32) -> Option<&Bucket> {
+        FLOWS.get(bucket)
+    }
+    #[inline(always)]
+    fn provisional(&self, bucket: u32) -> Option<&Bucket> {
+        PROVISIONAL.get(bucket)
+    }
+    #[inline(always)]
+    fn affinity(&self, bucket: u32) -> Option<&Bucket> {
+        AFFINITY.get(bucket)
+    }
+    #[inline(always)]
+    fn tuple(&self, slot: u32) -> Option<&Tuple> {
+        TUPLES.get(slot)
+    }
+    #[inline(always)]
+    fn count(&self, counter: Counter) {
+        if self.question {
+            return;
+        }
+        if let Some(seen) = REASONS_SEEN.get(cpu()) {
+            let packets = &seen.packets[usize::from(counter.0) & (REASONS - 1)];
+            // One CPU, one packet at a time: no atomic addition is needed.
+            packets.store(packets.load() + 1);
+        }
+    }
+    #[inline(always)]
+    fn count_server(&self, server: u32, bytes: u64, begins: bool) {
+        if self.question {
+            return;
+        }
+        let stride = self.globals().map_or(0, |globals| globals.servers.load() as u32);
+        if let Some(sent) = SENT.get(cpu().wrapping_mul(stride).wrapping_add(server)) {
+            sent.packets.store(sent.packets.load() + 1);
+            sent.bytes.store(sent.bytes.load() + bytes);
+            if begins {
+                sent.flows.store(sent.flows.load() + 1);
+            }
+        }
+    }
+    #[inline(always)]
+    fn dry(&self) -> bool {
+        self.question
+    }
+}
+
+#[inline(always)]
+fn cpu() -> u32 {
+    // SAFETY: takes nothing and reads a per-CPU number.
+    unsafe { bpf_get_smp_processor_id() }
+}

@@ -1,0 +1,340 @@
+//! The packet path, from the first byte to the verdict.
+
+use crate::answer;
+use crate::balance::balance;
+use crate::frame::Frame;
+use crate::packet::{Kind, Packet};
+use crate::tables::{
+    Address, AddressEntry, AddressFacts, Globals, LAYOUT, MAC_BITS, Tables, Ticks, mac_word, word_mac,
+};
+use crate::verdict::{Drop, Pass, Verdict};
+use crate::wire::{Ethernet, Extension, Icmp, Ipv4, Ipv6, Mac, Tcp, Udp, Vlan, number};
+
+const TCP_FIN: u8 = 1;
+const TCP_SYN: u8 = 2;
+const TCP_RST: u8 = 4;
+const TCP_ACK: u8 = 16;
+
+/// IPv6 extension headers that a packet may have.
+const MAX_EXTENSIONS: u32 = 4;
+/// VLAN tags that a frame may have.
+const MAX_TAGS: u32 = 2;
+
+/// Decides what becomes of a frame and, where it is answered or forwarded, rewrites it. Counts everything.
+#[inline(always)]
+pub fn dispatch<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict {
+    let verdict = decide(frame, tables, now);
+    tables.count(match verdict {
+        Verdict::Pass(pass) => pass.counter(),
+        Verdict::Local(_) => Pass::Collocated.counter(),
+        Verdict::Drop(drop) => drop.counter(),
+        Verdict::Answer(answer) => answer.counter(),
+        Verdict::Forward(forward) => forward.path.counter(),
+    });
+    let Verdict::Forward(forward) = verdict else { return verdict };
+    // MAC forwarding: the two addresses of the frame, nothing else.
+    if let (Some(server), Some(ethernet)) =
+        (tables.server(forward.server), frame.get_mut::<Ethernet>(0))
+    {
+        ethernet.destination = word_mac(server.link.load());
+        ethernet.source = word_mac(server.from.load());
+    }
+    verdict
+}
+
+#[inline(always)]
+fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict {
+    let Some(globals) = tables.globals() else { return Verdict::Pass(Pass::NotConfigured) };
+    if globals.layout.load() != LAYOUT {
+        return Verdict::Pass(Pass::NotConfigured);
+    }
+    let Some(ethernet) = frame.get::<Ethernet>(0) else { return Verdict::Pass(Pass::Truncated) };
+    let destination = ethernet.destination;
+    let mut ether_type = u16::from_be_bytes(ethernet.ether_type);
+    let mut at = Ethernet::LENGTH;
+    let mut tags = 0;
+    while tags < MAX_TAGS && (ether_type == number::ETHER_VLAN || ether_type == number::ETHER_SERVICE_VLAN) {
+        let Some(tag) = frame.get::<Vlan>(at) else { return Verdict::Pass(Pass::Truncated) };
+        ether_type = u16::from_be_bytes(tag.ether_type);
+        at += size_of::<Vlan>();
+        tags += 1;
+    }
+    let parsed = match ether_type {
+        number::ETHER_IPV4 => v4(frame, tables, globals, destination, at, now),
+        number::ETHER_IPV6 => v6(frame, tables, globals, destination, at, now),
+        number::ETHER_ARP => Err(answer::arp(frame, tables, globals, at, now)),
+        _ => Err(Verdict::Pass(Pass::OtherProtocol)),
+    };
+    match parsed {
+        Ok(packet) => balance(tables, globals, &packet, frame.length() as u64, now),
+        Err(verdict) => verdict,
+    }
+}
+
+/// Looks a cluster address up.
+#[inline(always)]
+pub(crate) fn cluster_address<'t, T: Tables>(
+    tables: &'t T,
+    globals: &Globals,
+    address: Address,
+) -> Option<(&'t AddressEntry, AddressFacts)> {
+    let index = &globals.index[globals.half.load() as usize & 1];
+    let place = index.address_place.load();
+    let bucket = address.bucket(index.address_seed.load(), (place >> 32) as u32);
+    for entry in &tables.addresses((place as u32).wrapping_add(bucket))?.entries {
+        if entry.low.load() == address.low && entry.high.load() == address.high {
+            let facts = entry.facts.load();
+            if facts != 0 {
+                return Some((entry, AddressFacts(facts)));
+            }
+        }
+    }
+    None
+}
+
+/// Whether this node is active for a cluster address right now.
+#[inline(always)]
+pub(crate) fn is_active<T: Tables>(tables: &T, facts: AddressFacts, now: Ticks) -> bool {
+    tables.group(u32::from(facts.group())).is_some_and(|group| now.0 < group.deadline.load())
+}
+
+/// What stands before balancing: the node is active and the frame is ours to handle.
+#[inline(always)]
+fn ours<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    facts: AddressFacts,
+    destination: Mac,
+    now: Ticks,
+) -> Result<(), Verdict> {
+    if !is_active(tables, facts, now) {
+        return Err(Verdict::Pass(Pass::NotActive));
+    }
+    if mac_word(destination) == globals.mac.load() & MAC_BITS {
+        return Ok(());
+    }
+    Err(if destination[0] & 1 != 0 {
+        Verdict::Drop(Drop::GroupMac)
+    } else {
+        Verdict::Pass(Pass::OtherHost)
+    })
+}
+
+#[inline(always)]
+fn v4<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    globals: &Globals,
+    to: Mac,
+    at: usize,
+    now: Ticks,
+) -> Result<Packet, Verdict> {
+    let length = frame.length();
+    let Some(ip) = frame.get::<Ipv4>(at) else { return Err(Verdict::Pass(Pass::Truncated)) };
+    let [a, b, c, d, e, f, g, h] = ip.addresses;
+    let destination = Address::v4([e, f, g, h]);
+    let Some((entry, facts)) = cluster_address(tables, globals, destination) else {
+        return Err(Verdict::Pass(Pass::NotCluster));
+    };
+    ours(tables, globals, facts, to, now)?;
+    let header = usize::from(ip.version_ihl & 15) * 4;
+    if ip.version_ihl >> 4 != 4 || header < size_of::<Ipv4>() {
+        return Err(Verdict::Drop(Drop::BadHeader));
+    }
+    let total = usize::from(u16::from_be_bytes(ip.total_length));
+    if total < header || at + total > length {
+        return Err(Verdict::Drop(Drop::BadLength));
+    }
+    // More fragments, or an offset.
+    if u16::from_be_bytes(ip.fragment) & 0x3fff != 0 {
+        return Err(Verdict::Drop(Drop::Fragment));
+    }
+    let payload = total - header;
+    let transport = at + header;
+    if ip.protocol == number::ICMP {
+        return Err(echo4(frame, facts, at, transport, payload));
+    }
+    if ip.ttl <= 1 {
+        return Err(Verdict::Drop(Drop::TtlExpired));
+    }
+    let (source, protocol) = (Address::v4([a, b, c, d]), ip.protocol);
+    let ranges = entry.ranges.load() as u32;
+    let (ports, kind) = ports(frame, protocol, transport, payload).map_err(Verdict::Drop)?;
+    Ok(Packet { source, destination, facts, ranges, ports, protocol, kind })
+}
+
+#[inline(always)]
+fn v6<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    globals: &Globals,
+    to: Mac,
+    at: usize,
+    now: Ticks,
+) -> Result<Packet, Verdict> {
+    let length = frame.length();
+    let Some(ip) = frame.get::<Ipv6>(at) else { return Err(Verdict::Pass(Pass::Truncated)) };
+    let (source, destination) = (Address::v6(ip.source), Address::v6(ip.destination));
+    let mut next = ip.next_header;
+    if ip.destination[0] == 0xff {
+        let solicitation = next == number::ICMPV6;
+        return Err(if solicitation {
+            answer::neighbour(frame, tables, globals, at, now)
+        } else {
+            Verdict::Pass(Pass::NotCluster)
+        });
+    }
+    let Some((entry, facts)) = cluster_address(tables, globals, destination) else {
+        return Err(Verdict::Pass(Pass::NotCluster));
+    };
+    ours(tables, globals, facts, to, now)?;
+    if ip.version_class_label[0] >> 4 != 6 {
+        return Err(Verdict::Drop(Drop::BadHeader));
+    }
+    let hop_limit = ip.hop_limit;
+    let end = at + size_of::<Ipv6>() + usize::from(u16::from_be_bytes(ip.payload_length));
+    if end > length {
+        return Err(Verdict::Drop(Drop::BadLength));
+    }
+    let mut transport = at + size_of::<Ipv6>();
+    let mut extensions = 0;
+    loop {
+        let is_extension = matches!(
+            next,
+            number::HOP_BY_HOP | number::DESTINATION_OPTIONS | number::ROUTING | number::FRAGMENT
+        );
+        if !is_extension {
+            break;
+        }
+        if extensions >= MAX_EXTENSIONS {
+            return Err(Verdict::Drop(Drop::TooManyExtensions));
+        }
+        match extension(frame, next, extensions, transport) {
+            Ok((after, bytes)) => {
+                next = after;
+                transport += bytes;
+            }
+            Err(drop) => return Err(Verdict::Drop(drop)),
+        }
+        extensions += 1;
+    }
+    if transport > end {
+        return Err(Verdict::Drop(Drop::BadExtension));
+    }
+    let payload = end - transport;
+    if next == number::ICMPV6 {
+        return Err(icmp6(frame, tables, globals, facts, at, transport, payload, now));
+    }
+    if hop_limit <= 1 {
+        return Err(Verdict::Drop(Drop::TtlExpired));
+    }
+    let ranges = entry.ranges.load() as u32;
+    let (ports, kind) = ports(frame, next, transport, payload).map_err(Verdict::Drop)?;
+    Ok(Packet { source, destination, facts, ranges, ports, protocol: next, kind })
+}
+
+/// Next header and length of an extension header.
+#[inline(always)]
+fn extension<F: Frame>(frame: &F, kind: u8, before: u32, at: usize) -> Result<(u8, usize), Drop> {
+    let Some(header) = frame.get::<Extension>(at) else { return Err(Drop::BadExtension) };
+    match kind {
+        number::FRAGMENT => {
+            // An atomic fragment (RFC 6946) is a whole packet: offset 0 and no more to come.
+            let rest = u16::from_be_bytes([header.third, header.fourth]) & 0xfff9;
+            if rest != 0 {
+                return Err(Drop::Fragment);
+            }
+            Ok((header.next_header, 8))
+        }
+        // RFC 8200 section 4.1: hop-by-hop options stand right behind the IPv6 header.
+        number::HOP_BY_HOP if before > 0 => Err(Drop::BadExtension),
+        number::ROUTING if header.fourth != 0 => Err(Drop::SourceRouted),
+        _ => Ok((header.next_header, (usize::from(header.length) + 1) * 8)),
+    }
+}
+
+/// Ports of a TCP or UDP packet, as one little-endian word, and what it does to its flow.
+#[inline(always)]
+fn ports<F: Frame>(frame: &F, protocol: u8, at: usize, payload: usize) -> Result<(u32, Kind), Drop> {
+    match protocol {
+        number::TCP => {
+            let Some(tcp) = frame.get::<Tcp>(at) else { return Err(Drop::TruncatedTransport) };
+            if payload < size_of::<Tcp>() {
+                return Err(Drop::TruncatedTransport);
+            }
+            let header = usize::from(tcp.data_offset >> 4) * 4;
+            if header < size_of::<Tcp>() || header > payload {
+                return Err(Drop::BadTransport);
+            }
+            let kind = if tcp.flags & TCP_RST != 0 {
+                Kind::Rst
+            } else if tcp.flags & (TCP_SYN | TCP_ACK) == TCP_SYN {
+                Kind::Syn
+            } else if tcp.flags & TCP_FIN != 0 {
+                Kind::Fin
+            } else {
+                Kind::Segment
+            };
+            Ok((u32::from_le_bytes(tcp.ports), kind))
+        }
+        number::UDP => {
+            let Some(udp) = frame.get::<Udp>(at) else { return Err(Drop::TruncatedTransport) };
+            if payload < size_of::<Udp>() {
+                return Err(Drop::TruncatedTransport);
+            }
+            let length = usize::from(u16::from_be_bytes(udp.length));
+            if length < size_of::<Udp>() || length > payload {
+                return Err(Drop::BadTransport);
+            }
+            Ok((u32::from_le_bytes(udp.ports), Kind::Datagram))
+        }
+        _ => Err(Drop::OtherTransport),
+    }
+}
+
+#[inline(always)]
+fn echo4<F: Frame>(
+    frame: &mut F,
+    facts: AddressFacts,
+    ip: usize,
+    at: usize,
+    payload: usize,
+) -> Verdict {
+    let Some(icmp) = frame.get::<Icmp>(at) else { return Verdict::Drop(Drop::TruncatedTransport) };
+    if payload < size_of::<Icmp>() {
+        return Verdict::Drop(Drop::TruncatedTransport);
+    }
+    match icmp.kind {
+        8 if facts.has(AddressFacts::PING) => answer::echo4(frame, ip, at),
+        8 => Verdict::Drop(Drop::EchoRefused),
+        // Unreachable, source quench, time exceeded, parameter problem: RFC 792.
+        3 | 4 | 11 | 12 => Verdict::Drop(Drop::IcmpError),
+        _ => Verdict::Drop(Drop::IcmpOther),
+    }
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments, reason = "inlined into the program; a struct would live on its 512-byte stack")]
+fn icmp6<F: Frame, T: Tables>(
+    frame: &mut F,
+    tables: &T,
+    globals: &Globals,
+    facts: AddressFacts,
+    ip: usize,
+    at: usize,
+    payload: usize,
+    now: Ticks,
+) -> Verdict {
+    let Some(icmp) = frame.get::<Icmp>(at) else { return Verdict::Drop(Drop::TruncatedTransport) };
+    if payload < size_of::<Icmp>() {
+        return Verdict::Drop(Drop::TruncatedTransport);
+    }
+    match icmp.kind {
+        128 if facts.has(AddressFacts::PING) => answer::echo6(frame, ip, at),
+        128 => Verdict::Drop(Drop::EchoRefused),
+        // RFC 4443 section 2.1: error messages have types below 128.
+        0..=127 => Verdict::Drop(Drop::IcmpError),
+        135 if at == ip + size_of::<Ipv6>() => answer::neighbour(frame, tables, globals, ip, now),
+        _ => Verdict::Drop(Drop::IcmpOther),
+    }
+}

@@ -1,0 +1,421 @@
+//! The tables that the packet path reads, entry by entry, as they lie in shared memory.
+//!
+//! Every entry is made of [`Word`]s, so that user space writes through its mapping what the program reads, a word at a
+//! time and without a system call. What must change together lies in one word. User space fills what nobody points at,
+//! then stores the one word that points at it ([`Globals::half`], [`Service::ring`], [`Server::link`]).
+//!
+//! The static tables (addresses, endpoints, ranges) exist twice; [`Globals::half`] says which half is read.
+
+use crate::flow::Bucket;
+use crate::hash::HashKey;
+use crate::verdict::{Counter, REASONS};
+use crate::wire::Mac;
+use crate::word::Word;
+
+/// Raised when the meaning of any table changes; a program adopts pinned tables of its own layout only.
+pub const LAYOUT: u64 = 0x4745_4d31_0000_0001;
+
+/// A point on the kernel's coarse clock: jiffies since boot, suspended time not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticks(pub u64);
+
+/// What the packet path may ask of the tables. `None` where the index is out of range.
+pub trait Tables {
+    /// The one entry of settings.
+    fn globals(&self) -> Option<&Globals>;
+    /// Bucket of cluster addresses, both halves counted through.
+    fn addresses(&self, bucket: u32) -> Option<&AddressBucket>;
+    /// Bucket of exact ports, both halves counted through.
+    fn endpoints(&self, bucket: u32) -> Option<&EndpointBucket>;
+    /// Port range, both halves counted through.
+    fn range(&self, index: u32) -> Option<&Range>;
+    /// Service.
+    fn service(&self, index: u32) -> Option<&Service>;
+    /// Line of [`RING_LINE_SLOTS`] ring slots.
+    fn ring_line(&self, index: u32) -> Option<&RingLine>;
+    /// Server.
+    fn server(&self, index: u32) -> Option<&Server>;
+    /// Failover group.
+    fn group(&self, index: u32) -> Option<&Group>;
+    /// Bucket of the flow table.
+    fn flows(&self, bucket: u32) -> Option<&Bucket>;
+    /// Bucket of the provisional table.
+    fn provisional(&self, bucket: u32) -> Option<&Bucket>;
+    /// Bucket of the affinity table.
+    fn affinity(&self, bucket: u32) -> Option<&Bucket>;
+    /// Who has the slot of the flow table with this number: the cold side.
+    fn tuple(&self, slot: u32) -> Option<&Tuple>;
+    /// Counts one packet, unless [`dry`](Self::dry).
+    fn count(&self, counter: Counter);
+    /// Counts one packet to a server and, if it begins a remembered flow, the flow; unless [`dry`](Self::dry).
+    fn count_server(&self, server: u32, bytes: u64, begins: bool);
+    /// Whether nothing may be written: the packet is only asked about.
+    fn dry(&self) -> bool;
+}
+
+/// Settings that every packet needs.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Globals {
+    /// [`LAYOUT`]; anything else: not filled yet.
+    pub layout: Word,
+    /// Which half of the static tables is read: 0 or 1.
+    pub half: Word,
+    /// How each half is indexed.
+    pub index: [StaticIndex; 2],
+    /// Our hardware address in the lower 48 bits, first byte lowest.
+    pub mac: Word,
+    /// Buckets of the flow table less one.
+    pub flow_mask: Word,
+    /// Buckets of the provisional table less one.
+    pub provisional_mask: Word,
+    /// Buckets of the affinity table less one.
+    pub affinity_mask: Word,
+    /// A flow's time is written anew when it is older than so many ticks.
+    pub refresh: Word,
+    /// Idle ticks after which an entry gives way to a newcomer, by [`crate::flow::State`].
+    pub timeouts: [Word; 8],
+    /// Entries of the server table: the stride of the per-CPU counters.
+    pub servers: Word,
+    /// [`KEEP_TUPLES`].
+    pub flags: Word,
+    /// What marks a frame that is only asked about; random, known to user space alone.
+    pub question: [Word; 2],
+    /// The site's keyed hash.
+    pub key: HashKey,
+}
+
+/// Flag of [`Globals::flags`]: the 5-tuple of each flow is kept in the cold side.
+pub const KEEP_TUPLES: u64 = 1;
+
+/// How one half of the static tables is indexed. The seeds are chosen so that every bucket holds all that falls into it.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct StaticIndex {
+    /// Mixed into the hash of an address.
+    pub address_seed: Word,
+    /// First bucket (lower 32 bits) and 64 less the binary logarithm of their number (upper 32 bits).
+    pub address_place: Word,
+    /// Mixed into the hash of an endpoint.
+    pub endpoint_seed: Word,
+    /// As [`address_place`](Self::address_place).
+    pub endpoint_place: Word,
+}
+
+/// An address as two words: an IPv6 address as it stands in the header, read as little-endian words; an IPv4 address
+/// in `low` with `high` = [`Address::V4`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// First eight bytes of IPv6.
+    pub high: u64,
+    /// Last eight bytes of IPv6, or the four of IPv4.
+    pub low: u64,
+}
+
+impl Address {
+    /// `high` of every IPv4 address: as IPv6 it would be a multicast address.
+    pub const V4: u64 = u64::MAX;
+
+    /// An IPv4 address as it stands in the header.
+    #[inline(always)]
+    pub const fn v4(bytes: [u8; 4]) -> Self {
+        Self { high: Self::V4, low: u32::from_le_bytes(bytes) as u64 }
+    }
+
+    /// An IPv6 address as it stands in the header.
+    #[inline(always)]
+    pub const fn v6(bytes: [u8; 16]) -> Self {
+        let whole = u128::from_le_bytes(bytes);
+        Self { high: whole as u64, low: (whole >> 64) as u64 }
+    }
+
+    /// Whether it is an IPv4 address.
+    #[inline(always)]
+    pub const fn is_v4(self) -> bool {
+        self.high == Self::V4
+    }
+
+    /// Bucket within a half of `1 << (64 - shift)` buckets.
+    #[inline(always)]
+    pub const fn bucket(self, seed: u64, shift: u32) -> u32 {
+        spread(self.low ^ self.high.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ seed, shift)
+    }
+}
+
+/// Fibonacci hashing with one fold before, so that every input bit reaches the upper bits.
+#[inline(always)]
+const fn spread(x: u64, shift: u32) -> u32 {
+    let x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let x = (x ^ (x >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    (x >> (shift & 63)) as u32
+}
+
+/// Entries of one bucket of a static table.
+pub const STATIC_WAYS: usize = 4;
+
+/// One cache line pair of cluster addresses.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct AddressBucket {
+    /// In no order; an unused entry has [`AddressEntry::facts`] 0.
+    pub entries: [AddressEntry; STATIC_WAYS],
+}
+
+/// One cluster address.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct AddressEntry {
+    /// [`Address::high`].
+    pub high: Word,
+    /// [`Address::low`].
+    pub low: Word,
+    /// See [`AddressFacts`]; 0: unused.
+    pub facts: Word,
+    /// First port range of the cluster.
+    pub ranges: Word,
+}
+
+/// What is known of a cluster address, in one word: cluster (32 bits), group (8), flags (8), ranges (8), and a set bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AddressFacts(pub u64);
+
+impl AddressFacts {
+    /// Flag: packets for ports without a service go to the machine's own stack.
+    pub const PASS_UNEXPOSED: u8 = 1;
+    /// Flag: echo requests are answered.
+    pub const PING: u8 = 2;
+
+    /// `ranges` is their number.
+    pub const fn new(cluster: u32, group: u8, flags: u8, ranges: u8) -> Self {
+        Self(cluster as u64 | (group as u64) << 32 | (flags as u64) << 40 | (ranges as u64) << 48 | 1 << 56)
+    }
+
+    /// Number of the cluster.
+    #[inline(always)]
+    pub const fn cluster(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// Number of the failover group.
+    #[inline(always)]
+    pub const fn group(self) -> u8 {
+        (self.0 >> 32) as u8
+    }
+
+    /// Whether a flag is set.
+    #[inline(always)]
+    pub const fn has(self, flag: u8) -> bool {
+        (self.0 >> 40) as u8 & flag != 0
+    }
+
+    /// How many port ranges the cluster has.
+    #[inline(always)]
+    pub const fn ranges(self) -> u8 {
+        (self.0 >> 48) as u8
+    }
+}
+
+/// One cache line of exact ports.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct EndpointBucket {
+    /// In no order.
+    pub entries: [EndpointEntry; STATIC_WAYS],
+}
+
+/// One exact port of a cluster.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct EndpointEntry {
+    /// See [`Endpoint::key`]; 0: unused.
+    pub key: Word,
+    /// Number of the service.
+    pub service: Word,
+}
+
+/// A port of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Number of the cluster.
+    pub cluster: u32,
+    /// Protocol number of the IP header.
+    pub protocol: u8,
+    /// Host byte order.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// All of it in one word, never 0.
+    #[inline(always)]
+    pub const fn key(self) -> u64 {
+        (self.cluster as u64) << 32 | (self.protocol as u64) << 16 | self.port as u64
+    }
+
+    /// Bucket within a half of `1 << (64 - shift)` buckets.
+    #[inline(always)]
+    pub const fn bucket(self, seed: u64, shift: u32) -> u32 {
+        spread(self.key() ^ seed, shift)
+    }
+}
+
+/// A range of ports of a cluster; the first that fits is taken.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Range {
+    /// First port (16 bits), last port (16), protocol (8).
+    pub ports: Word,
+    /// Number of the service.
+    pub service: Word,
+}
+
+/// Ranges per cluster that the packet path looks at.
+pub const RANGES_PER_CLUSTER: usize = 16;
+
+impl Range {
+    /// The word of a range.
+    pub const fn word(protocol: u8, first: u16, last: u16) -> u64 {
+        first as u64 | (last as u64) << 16 | (protocol as u64) << 32
+    }
+
+    /// Whether the range has this port.
+    #[inline(always)]
+    pub fn has(&self, protocol: u8, port: u16) -> bool {
+        let word = self.ports.load();
+        (word >> 32) as u8 == protocol && word as u16 <= port && port <= (word >> 16) as u16
+    }
+}
+
+/// One service. 64 bytes.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Service {
+    /// First ring line (lower 32 bits) and number of slots (upper 32); 0: no server may get new flows.
+    pub ring: Word,
+    /// What the service is called, hashed; the same on every dispatcher. 0: unused.
+    pub identity: Word,
+    /// What its ring was built from, hashed; for user space.
+    pub ring_digest: Word,
+    /// Flows given out in turn.
+    pub turn: Word,
+    /// Stride between two turns (32 bits), [`Service::AFFINITY`], [`Service::TURN`] from bit 32.
+    pub select: Word,
+    /// Ticks a client is remembered (32 bits), IPv4 prefix (8), IPv6 prefix (8).
+    pub affinity: Word,
+    /// Ring slots reserved from `ring`'s first line on; for user space.
+    pub ring_room: Word,
+    /// Left for what comes.
+    pub reserved: Word,
+}
+
+impl Service {
+    /// Flag of `select`: clients stay with their server.
+    pub const AFFINITY: u64 = 1 << 32;
+    /// Flag of `select`: flows are given out in turn.
+    pub const TURN: u64 = 1 << 33;
+}
+
+/// Slots of one line of a ring.
+pub const RING_LINE_SLOTS: u32 = 16;
+
+/// One cache line of ring slots: two to a word, the lower first; each the number of a server, 0: none.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct RingLine {
+    /// The slots.
+    pub pairs: [Word; 8],
+}
+
+/// One server of one service. 32 bytes. Number 0 is nobody.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Server {
+    /// Its hardware address in the lower 48 bits, first byte lowest; its generation in the upper 16, 0: unused.
+    pub link: Word,
+    /// The hardware address to send from in the lower 48 bits; flags in the upper 16.
+    pub from: Word,
+    /// What the server is called within which service, hashed; for user space.
+    pub identity: Word,
+    /// Interface (32 bits); from bit 32 what the operator wants, for user space.
+    pub interface: Word,
+}
+
+impl Server {
+    /// Flag of `from`: its hardware address is known.
+    pub const RESOLVED: u64 = 1 << 48;
+    /// Flag of `from`: it may not get new flows.
+    pub const DRAINING: u64 = 1 << 49;
+    /// Flag of `from`: it is this machine.
+    pub const LOCAL: u64 = 1 << 50;
+
+    /// Generation in a `link` word.
+    #[inline(always)]
+    pub const fn generation(link: u64) -> u16 {
+        (link >> 48) as u16
+    }
+}
+
+/// Bits of a word that hold a hardware address.
+pub const MAC_BITS: u64 = (1 << 48) - 1;
+
+/// A hardware address in the lower 48 bits of a word, first byte lowest.
+#[inline(always)]
+pub const fn mac_word(mac: Mac) -> u64 {
+    u64::from_le_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0])
+}
+
+/// The hardware address in the lower 48 bits of a word.
+#[inline(always)]
+pub const fn word_mac(word: u64) -> Mac {
+    let b = word.to_le_bytes();
+    [b[0], b[1], b[2], b[3], b[4], b[5]]
+}
+
+/// One failover group.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Group {
+    /// The node is active for the group's clusters until this tick.
+    pub deadline: Word,
+    /// Left for what comes: epoch and role.
+    pub reserved: Word,
+}
+
+/// Failover groups of a site.
+pub const GROUPS: u32 = 64;
+
+/// The cold side of one flow slot: who has it. Written once, not all at once; a reader checks it against the hot side
+/// ([`crate::flow::Tag`]). 40 bytes.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct Tuple {
+    /// Source, then destination: [`Address::high`], [`Address::low`].
+    pub addresses: [Word; 4],
+    /// [`crate::hash::ports_word`].
+    pub ports: Word,
+}
+
+/// Packets by reason, of one CPU.
+#[repr(C)]
+#[derive(Debug)]
+pub struct ReasonCounters {
+    /// By [`Counter`].
+    pub packets: [Word; REASONS],
+}
+
+/// What one CPU sent to one server.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct ServerCounters {
+    /// Packets.
+    pub packets: Word,
+    /// Bytes, frame headers included.
+    pub bytes: Word,
+    /// Flows remembered.
+    pub flows: Word,
+}
+
+impl Default for ReasonCounters {
+    fn default() -> Self {
+        Self { packets: [const { Word::new(0) }; REASONS] }
+    }
+}

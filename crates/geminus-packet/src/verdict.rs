@@ -1,0 +1,184 @@
+//! What becomes of a packet, and why: every reason has one counter.
+
+/// How many counters there are per CPU; reasons are numbered below it.
+pub const REASONS: usize = 128;
+
+macro_rules! reasons {
+    ($(#[$doc:meta])* $name:ident, $class:ident, $word:literal, from $base:literal { $($variant:ident = $text:literal, $meaning:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        pub enum $name { $(#[doc = $meaning] $variant),* }
+
+        impl $name {
+            /// Every reason of this class, in the order of their counters.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// Number of its counter.
+            #[inline(always)]
+            pub const fn counter(self) -> Counter { Counter($base + self as u8) }
+        }
+
+        impl $name {
+            const TABLE: &'static [Reason] = &[
+                $(Reason { counter: Self::$variant.counter(), class: Class::$class, name: $text, meaning: $meaning }),*
+            ];
+        }
+        const _: () = assert!($base + $name::ALL.len() <= REASONS);
+    };
+}
+
+/// Number of a counter, below [`REASONS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Counter(pub u8);
+
+/// What kind of reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Given to the machine's own stack, untouched.
+    Pass,
+    /// Dropped.
+    Drop,
+    /// Answered in place.
+    Answer,
+    /// Sent to a server.
+    Forward,
+    /// Beside the verdict: something worth counting happened on the way.
+    Note,
+}
+
+impl Class {
+    /// The word used in output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::Answer => "answer",
+            Self::Forward => "forward",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// A reason as people read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reason {
+    /// Its counter.
+    pub counter: Counter,
+    /// Its class.
+    pub class: Class,
+    /// Its name, unique over all classes.
+    pub name: &'static str,
+    /// What it means, one line.
+    pub meaning: &'static str,
+}
+
+reasons! {
+    /// Why a packet is left to the machine's own stack.
+    Pass, Pass, "pass", from 0 {
+        NotConfigured = "not-configured", "the tables are not filled yet";
+        Truncated = "too-short", "too short for the headers that would tell whether it is ours";
+        OtherProtocol = "other-protocol", "neither IPv4, IPv6 nor ARP";
+        NotCluster = "not-cluster", "its destination is not a cluster address";
+        NotActive = "not-active", "this node is not active for the cluster, or its lease has lapsed";
+        OtherHost = "other-host", "for a cluster address, but the frame is addressed to another machine";
+        ArpOther = "arp-other", "ARP that asks for something else, or an answer";
+        NeighbourOther = "neighbour-other", "neighbour discovery that asks for something else";
+        Collocated = "collocated", "the chosen server is this machine";
+        Unexposed = "unexposed-pass", "no service on this port, and the cluster passes such packets";
+    }
+}
+
+reasons! {
+    /// Why a packet for a cluster address is dropped.
+    Drop, Drop, "drop", from 24 {
+        Unexposed = "unexposed", "no service on this port";
+        NoServer = "no-server", "no server of the service may get new flows";
+        Unresolved = "unresolved", "the hardware address of the server is not known yet";
+        TtlExpired = "ttl-expired", "time to live or hop limit 1 or 0";
+        SourceIsCluster = "source-is-cluster", "its source is a cluster address";
+        Martian = "martian", "its source is a multicast, broadcast, loopback or unspecified address";
+        GroupMac = "group-mac", "a cluster address in a frame to a multicast or broadcast hardware address";
+        BadHeader = "bad-header", "IP version or header length is wrong";
+        BadLength = "bad-length", "the IP length does not fit the frame or the headers";
+        TruncatedTransport = "truncated-transport", "too short for its TCP, UDP or ICMP header";
+        BadTransport = "bad-transport", "TCP header length or UDP length is wrong";
+        Fragment = "fragment", "a fragment; not handled in this version";
+        IcmpError = "icmp-error", "an ICMP error about a flow; not handled in this version";
+        IcmpOther = "icmp-other", "ICMP that is neither an echo request nor an error";
+        EchoRefused = "echo-refused", "an echo request, and the cluster does not answer them";
+        OtherTransport = "other-transport", "neither TCP, UDP nor ICMP";
+        BadExtension = "bad-extension", "an IPv6 extension header that does not fit or stands where it may not";
+        TooManyExtensions = "too-many-extensions", "more than four IPv6 extension headers";
+        SourceRouted = "source-routed", "an IPv6 routing header with segments left";
+        BadNeighbour = "bad-neighbour", "a neighbour solicitation for a cluster address that breaks RFC 4861 section 7.1.1";
+        NoRoom = "no-room", "no room behind the frame to answer it";
+    }
+}
+
+reasons! {
+    /// What a packet was answered as, in place.
+    Answer, Answer, "answer", from 64 {
+        Arp = "arp", "who-has for a cluster address";
+        Neighbour = "neighbour", "neighbour solicitation for a cluster address";
+        Echo = "echo", "IPv4 echo request to a cluster address";
+        Echo6 = "echo6", "IPv6 echo request to a cluster address";
+    }
+}
+
+reasons! {
+    /// How the server of a packet was found.
+    Path, Forward, "forward", from 72 {
+        Established = "established", "a remembered flow";
+        Promoted = "promoted", "second packet of a flow, which is remembered from now on";
+        Repeated = "repeated", "first packet of a flow, again";
+        Affinity = "affinity", "first packet of a flow of a client that has a server";
+        Ring = "ring", "first packet of a flow, by the ring";
+        Turn = "turn", "first packet of a flow, in turn";
+        Unknown = "unknown", "later packet of a flow that is not remembered, by the ring";
+    }
+}
+
+reasons! {
+    /// What else happened on the way.
+    Note, Note, "note", from 96 {
+        FlowEvicted = "flow-evicted", "an older flow lost its slot in the flow table";
+        FlowNotRemembered = "flow-not-remembered", "a flow found no slot in the flow table; the ring decides for it";
+        FirstEvicted = "first-evicted", "an older first packet lost its slot in the provisional table";
+        FirstNotRemembered = "first-not-remembered", "a first packet found no slot in the provisional table; the ring decides";
+        ServerGone = "server-gone", "a remembered flow's server was removed or replaced";
+        SteppedAside = "stepped-aside", "the ring's server is unresolved, so another was taken";
+        ClaimedByOther = "claimed-by-other", "ARP from another machine that claims a cluster address as its own";
+    }
+}
+
+/// Every reason there is, in the order of classes.
+pub fn reasons() -> impl Iterator<Item = &'static Reason> {
+    [Pass::TABLE, Drop::TABLE, Answer::TABLE, Path::TABLE, Note::TABLE].into_iter().flatten()
+}
+
+/// Where a packet goes that is forwarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Forward {
+    /// How the server was found.
+    pub path: Path,
+    /// The server.
+    pub server: u32,
+    /// The interface it is reached by, as the kernel counts them.
+    pub interface: u32,
+}
+
+/// What becomes of one packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The machine's own stack has it, untouched.
+    Pass(Pass),
+    /// The machine's own stack has it as the server of a flow: found this way, server of this number.
+    Local(Forward),
+    /// It ends here.
+    Drop(Drop),
+    /// It goes back where it came from, as an answer.
+    Answer(Answer),
+    /// It goes to a server.
+    Forward(Forward),
+}
