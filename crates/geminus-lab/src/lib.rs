@@ -1,1 +1,16 @@
-//! Placeholder.
+//! Geminus in a real kernel: the real binary in network namespaces, real clients, real servers.
+//!
+//! One code for the demonstration and for the tests of floor 4. [`site::Site`] builds client, router, switch,
+//! dispatcher and content hosts; [`traffic`] asks and counts; the binary under test is a path, never a library.
+//! Traffic stays inside namespaces that the run made, uses documentation addresses only and ends by itself; every
+//! thing made is written in a ledger ([`undo`]) and undone, also after a signal or, by the next run, after a crash.
+
+pub mod kernel;
+pub mod namespace;
+mod nginx;
+pub mod process;
+pub mod site;
+pub mod traffic;
+pub mod undo;
+
+pub use nginx::{HTTP, PAGE_BYTES, SLOW_BYTES, SLOW_BYTES_PER_SECOND, UNEXPOSED};

@@ -1,0 +1,401 @@
+//! A whole site in namespaces: client – router – switch – dispatchers and content hosts.
+//!
+//! ```text
+//!   client ── router ──┬── switch ──┬── alpha            (a dispatcher)
+//!   203.0.113.10       │            ├── web1 … webN      (content hosts, nginx)
+//!                 198.51.100.1      └── …
+//! ```
+//!
+//! The router is the gateway of every machine on the LAN, so a content host's reply goes to it straight from the
+//! switch. The switch is a bridge in a namespace of its own and counts what passes between its ports.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::kernel::{Attached, PassProgram};
+use crate::namespace::{Namespace, run};
+use crate::nginx;
+use crate::process::Process;
+use crate::undo::{self, Debt, FOLDER_PREFIX, Ledger, NAMESPACE_PREFIX};
+
+/// An IPv4 and an IPv6 address of one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// The IPv4 address.
+    pub v4: Ipv4Addr,
+    /// The IPv6 address.
+    pub v6: Ipv6Addr,
+}
+
+/// IPv4 or IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Family {
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+/// Where clients are.
+pub const CLIENT: Addresses = client_side(10, 0x10);
+/// The router's address on the client's side.
+const ROUTER_OUTSIDE: Addresses = client_side(1, 1);
+/// The router's address on the LAN, the gateway of every machine there.
+pub const ROUTER: Addresses = lan(1, 1);
+/// The cluster's address.
+pub const CLUSTER: Addresses = lan(80, 0x80);
+
+const fn client_side(v4: u8, v6: u16) -> Addresses {
+    Addresses { v4: Ipv4Addr::new(203, 0, 113, v4), v6: Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, v6) }
+}
+
+const fn lan(v4: u8, v6: u16) -> Addresses {
+    Addresses { v4: Ipv4Addr::new(198, 51, 100, v4), v6: Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, v6) }
+}
+
+impl Addresses {
+    /// The address of one family.
+    pub const fn of(self, family: Family) -> IpAddr {
+        match family {
+            Family::V4 => IpAddr::V4(self.v4),
+            Family::V6 => IpAddr::V6(self.v6),
+        }
+    }
+}
+
+impl Family {
+    /// Both, IPv4 first.
+    pub const BOTH: [Self; 2] = [Self::V4, Self::V6];
+
+    /// `IPv4` or `IPv6`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
+    /// The family of an address.
+    pub const fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(_) => Self::V4,
+            IpAddr::V6(_) => Self::V6,
+        }
+    }
+}
+
+/// What a site is made of.
+#[derive(Debug, Clone)]
+pub struct SiteBuilder {
+    content_hosts: u8,
+    dispatchers: Vec<String>,
+}
+
+/// One machine on the LAN.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its name, also that of its port on the switch.
+    pub name: String,
+    /// Its addresses on the LAN.
+    pub addresses: Addresses,
+    /// Where it lives.
+    pub namespace: Namespace,
+}
+
+/// A site that stands. Everything is undone when it is dropped.
+#[derive(Debug)]
+pub struct Site {
+    /// The machine of the clients.
+    pub client: Namespace,
+    /// The gateway between clients and LAN.
+    pub router: Namespace,
+    /// The LAN's bridge.
+    pub switch: Namespace,
+    /// The dispatchers, in the order of the builder.
+    pub dispatchers: Vec<Machine>,
+    /// The content hosts, `web1` first.
+    pub hosts: Vec<Machine>,
+    // In the order in which they end: processes, then programs, then what the ledger knows.
+    services: Vec<Process>,
+    _port_programs: Vec<Attached>,
+    folder: PathBuf,
+    ledger: Arc<Ledger>,
+}
+
+impl Default for SiteBuilder {
+    fn default() -> Self {
+        Self { content_hosts: 3, dispatchers: vec!["alpha".to_owned()] }
+    }
+}
+
+impl SiteBuilder {
+    /// How many content hosts; 3 unless told otherwise, at most 40.
+    #[must_use]
+    pub fn content_hosts(mut self, count: u8) -> Self {
+        self.content_hosts = count.min(40);
+        self
+    }
+
+    /// Names of the dispatchers; `alpha` alone unless told otherwise, at most 9.
+    #[must_use]
+    pub fn dispatchers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.dispatchers = names.into_iter().take(9).map(Into::into).collect();
+        self
+    }
+
+    /// Builds it and starts nginx on every content host.
+    ///
+    /// # Errors
+    /// When the kernel lacks something, a program is missing or the process is not root; nothing is left behind.
+    pub fn build(self) -> Result<Site> {
+        static SITES: AtomicU32 = AtomicU32::new(0);
+        if !rustix::process::geteuid().is_root() {
+            bail!("the lab makes network namespaces and needs root: run it as root or with sudo");
+        }
+        undo::sweep()?;
+        let number = SITES.fetch_add(1, Ordering::Relaxed);
+        let ledger = Ledger::open()?;
+        let folder = run_folder(number, &ledger)?;
+        let namespace = |machine: &str| {
+            Namespace::create(format!("{NAMESPACE_PREFIX}{}-{number}-{machine}", std::process::id()), &ledger)
+        };
+        let (client, router, switch) = (namespace("client")?, namespace("router")?, namespace("switch")?);
+        for machine in [&client, &router, &switch] {
+            quiet(machine)?;
+        }
+        wire_client(&client, &router)?;
+        wire_router(&router, &switch)?;
+        let machine = |name: &str, addresses: Addresses| -> Result<Machine> {
+            let namespace = namespace(name)?;
+            quiet(&namespace)?;
+            wire_machine(&namespace, &switch, name, addresses)?;
+            Ok(Machine { name: name.to_owned(), addresses, namespace })
+        };
+        let dispatchers = (0_u8..)
+            .zip(&self.dispatchers)
+            .map(|(i, name)| machine(name, lan(11 + i, 0x11 + u16::from(i))))
+            .collect::<Result<Vec<_>>>()?;
+        let hosts = (0..self.content_hosts)
+            .map(|i| machine(&format!("web{}", i + 1), lan(21 + i, decimal_look(21 + i))))
+            .collect::<Result<Vec<_>>>()?;
+        let port_programs = pass_on_ports(&switch, dispatchers.iter().map(|machine| machine.name.as_str()))?;
+        let mut site = Site {
+            client,
+            router,
+            switch,
+            dispatchers,
+            hosts,
+            services: Vec::new(),
+            _port_programs: port_programs,
+            folder,
+            ledger,
+        };
+        for host in site.hosts.clone() {
+            site.serve_http(&host)?;
+        }
+        Ok(site)
+    }
+}
+
+impl Site {
+    /// Starts describing a site.
+    pub fn builder() -> SiteBuilder {
+        SiteBuilder::default()
+    }
+
+    /// A folder of this site for logs, configuration and sockets; gone with the site.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The BPF file system of this site: it outlives every process in it.
+    pub fn bpffs(&self) -> PathBuf {
+        self.folder.join("bpffs")
+    }
+
+    /// What undoes this site.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Starts nginx on a machine and waits until it answers.
+    ///
+    /// # Errors
+    /// When nginx is missing, ends at once or does not answer within five seconds.
+    pub fn serve_http(&mut self, machine: &Machine) -> Result<()> {
+        let process = nginx::start(machine, &self.folder.join(&machine.name), &self.ledger)?;
+        self.services.push(process);
+        Ok(())
+    }
+
+    /// Makes a content host accept the cluster address without announcing it, as `geminus host setup` does.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn accept_cluster(&self, host: &Machine) -> Result<()> {
+        for key in ["arp_ignore", "arp_announce"] {
+            let value = if key == "arp_ignore" { "1" } else { "2" };
+            host.namespace.sysctl(&format!("ipv4/conf/all/{key}"), value)?;
+        }
+        host.namespace
+            .ip(&format!("addr add {}/32 dev lo\naddr add {}/128 dev lo nodad\n", CLUSTER.v4, CLUSTER.v6))
+    }
+
+    /// Lets the router send the cluster's packets straight to one machine: a site without a balancer.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn route_cluster_to(&self, machine: &Machine) -> Result<()> {
+        self.router.ip(&format!(
+            "route replace {}/32 via {}\nroute replace {}/128 via {}\n",
+            CLUSTER.v4, machine.addresses.v4, CLUSTER.v6, machine.addresses.v6
+        ))
+    }
+
+    /// Runs `ping` once from the client.
+    pub fn reaches(&self, address: IpAddr) -> bool {
+        let timeout = Duration::from_secs(1);
+        crate::traffic::probe::tcp(&self.client, (address, 80).into(), timeout)
+            .is_ok_and(|state| state == crate::traffic::probe::PortState::Open)
+    }
+}
+
+fn run_folder(number: u32, ledger: &Ledger) -> Result<PathBuf> {
+    let run = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}", std::process::id()));
+    let folder = run.join(number.to_string());
+    let bpffs = folder.join("bpffs");
+    std::fs::create_dir_all(&bpffs).with_context(|| format!("cannot make {}", bpffs.display()))?;
+    // The last site of the run takes the run's folder with it; while others stand it is not empty and stays.
+    ledger.owe(Debt::EmptyFolder(run))?;
+    ledger.owe(Debt::Folder(folder.clone()))?;
+    rustix::mount::mount("bpf", &bpffs, "bpf", rustix::mount::MountFlags::empty(), None)
+        .with_context(|| format!("cannot mount a BPF file system on {}", bpffs.display()))?;
+    ledger.owe(Debt::Mount(bpffs))?;
+    Ok(folder)
+}
+
+/// No duplicate address detection, no router advertisements: a site must stand at once and change nothing by itself.
+fn quiet(namespace: &Namespace) -> Result<()> {
+    namespace.inside(|| {
+        for key in ["all", "default"] {
+            let folder = Path::new("/proc/sys/net/ipv6/conf").join(key);
+            for (value, name) in [("0", "accept_dad"), ("0", "dad_transmits"), ("0", "accept_ra")] {
+                std::fs::write(folder.join(name), value)
+                    .with_context(|| format!("cannot set {name} in {}", namespace.name()))?;
+            }
+        }
+        Ok(())
+    })?;
+    namespace.ip("link set lo up\n")
+}
+
+fn wire_client(client: &Namespace, router: &Namespace) -> Result<()> {
+    router.ip(&format!(
+        "link add outside type veth peer name eth0 netns {client}\n\
+         link set outside up\n\
+         addr add {r4}/24 dev outside\n\
+         addr add {r6}/64 dev outside nodad\n",
+        client = client.name(),
+        r4 = ROUTER_OUTSIDE.v4,
+        r6 = ROUTER_OUTSIDE.v6,
+    ))?;
+    client.ip(&format!(
+        "link set eth0 up\n\
+         addr add {}/24 dev eth0\n\
+         addr add {}/64 dev eth0 nodad\n\
+         route add default via {}\n\
+         route add ::/0 via {}\n",
+        CLIENT.v4, CLIENT.v6, ROUTER_OUTSIDE.v4, ROUTER_OUTSIDE.v6
+    ))?;
+    // Thousands of short connections a second must not run out of ports.
+    client.sysctl("ipv4/ip_local_port_range", "1024 65535")?;
+    plain_packets(router, "outside")?;
+    plain_packets(client, "eth0")
+}
+
+fn wire_router(router: &Namespace, switch: &Namespace) -> Result<()> {
+    switch.ip("link add lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set lan up\n")?;
+    plug(switch, router, "router", "lan", ROUTER)?;
+    router.sysctl("ipv4/ip_forward", "1")?;
+    // A router that sends redirects would teach the client a shortcut that a real one does not have.
+    router.sysctl("ipv4/conf/all/send_redirects", "0")?;
+    router.sysctl("ipv6/conf/all/forwarding", "1")
+}
+
+fn wire_machine(machine: &Namespace, switch: &Namespace, name: &str, addresses: Addresses) -> Result<()> {
+    plug(switch, machine, name, "eth0", addresses)?;
+    machine.ip(&format!("route add default via {}\nroute add ::/0 via {}\n", ROUTER.v4, ROUTER.v6))
+}
+
+/// A cable from the switch's port `port` to the interface `device` of a machine.
+fn plug(
+    switch: &Namespace,
+    machine: &Namespace,
+    port: &str,
+    device: &str,
+    addresses: Addresses,
+) -> Result<()> {
+    switch.ip(&format!(
+        "link add {port} type veth peer name {device} netns {machine}\n\
+         link set {port} master lan\n\
+         link set {port} up\n",
+        machine = machine.name(),
+    ))?;
+    machine.ip(&format!(
+        "link set {device} up\naddr add {}/24 dev {device}\naddr add {}/64 dev {device} nodad\n",
+        addresses.v4, addresses.v6
+    ))?;
+    plain_packets(switch, port)?;
+    plain_packets(machine, device)
+}
+
+/// Frames as a wire has them: whole checksums, no more than the MTU.
+fn plain_packets(namespace: &Namespace, device: &str) -> Result<()> {
+    let features = ["-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off"];
+    namespace.run("ethtool", &features).map(drop)
+}
+
+fn pass_on_ports<'a>(
+    switch: &Namespace,
+    ports: impl Iterator<Item = &'a str> + Send,
+) -> Result<Vec<Attached>> {
+    let program = PassProgram::load()?;
+    switch.inside(|| {
+        ports
+            .map(|port| {
+                let index = index_of(port)?;
+                program.attach(index).with_context(|| format!("at port {port}"))
+            })
+            .collect()
+    })
+}
+
+/// Index of an interface in the calling thread's namespace.
+pub(crate) fn index_of(device: &str) -> Result<u32> {
+    let output = run(std::process::Command::new("ip").args(["-o", "link", "show", "dev", device]))?;
+    let index = output.split(':').next().and_then(|first| first.trim().parse().ok());
+    index.with_context(|| format!("no interface {device}"))
+}
+
+/// Hexadecimal digits that look like the decimal number: 21 gives 0x21, so `::21` belongs to `.21`.
+const fn decimal_look(number: u8) -> u16 {
+    (number as u16 / 10) * 16 + number as u16 % 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ipv6_address_ends_in_the_digits_of_its_ipv4_twin() {
+        assert_eq!(decimal_look(21), 0x21);
+        assert_eq!(decimal_look(40), 0x40);
+        assert_eq!(CLUSTER.of(Family::V4).to_string(), "198.51.100.80");
+        assert_eq!(CLUSTER.of(Family::V6).to_string(), "2001:db8:1::80");
+    }
+}
