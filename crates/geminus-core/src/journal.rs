@@ -1,0 +1,172 @@
+//! What happened, in words and in order: the last events of this daemon's life.
+
+use std::collections::VecDeque;
+
+use crate::director::Instant;
+
+/// How many events are kept; older ones are in the log. At about 200 bytes each they stay below a mebibyte.
+pub const EVENTS_KEPT: usize = 4096;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Counts up from 1 without a gap.
+    pub number: u64,
+    /// When, on the director's clock.
+    pub at: Instant,
+    /// What kind.
+    pub kind: EventKind,
+    /// One line in words.
+    pub message: String,
+}
+
+/// Whether somebody should be woken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// A change of state, for the record.
+    Info,
+    /// Worth a page.
+    Warn,
+}
+
+macro_rules! event_kinds {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $word:literal, $severity:ident;)+) => {
+        /// What kind of thing happened. `docs/operations.md` says what to do about each.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum EventKind {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl EventKind {
+            /// Every kind there is.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// The word used in output and documentation.
+            pub const fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// Whether somebody should be woken.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$variant => Severity::$severity,)+ }
+            }
+        }
+    };
+}
+
+event_kinds! {
+    /// The daemon runs and the data plane is open.
+    Started = "started", Info;
+    /// The data plane was found running and was taken over without a pause.
+    Adopted = "adopted", Info;
+    /// The node owns its cluster addresses.
+    Active = "active", Info;
+    /// The node does not own its cluster addresses.
+    Standby = "standby", Info;
+    /// The lease ran out because the daemon did not run in time.
+    LeaseLapsed = "lease-lapsed", Warn;
+    /// A new configuration is in force.
+    Reloaded = "reloaded", Info;
+    /// A new configuration was refused; the old one is in force.
+    ReloadRefused = "reload-refused", Warn;
+    /// The data plane refused a change.
+    ApplyFailed = "apply-failed", Warn;
+    /// A server's hardware address became known.
+    ServerResolved = "server-resolved", Info;
+    /// A server's hardware address changed.
+    ServerMoved = "server-moved", Info;
+    /// A server does not answer ARP or neighbour solicitation; its last hardware address stays in use.
+    ServerSilent = "server-silent", Warn;
+    /// A silent server answers again.
+    ServerBack = "server-back", Info;
+    /// A server is behind a router or has no route; its forwarding method cannot reach it.
+    ServerUnreachable = "server-unreachable", Warn;
+    /// An operator stopped new flows to a server.
+    ServerDrained = "server-drained", Info;
+    /// An operator allowed new flows to a server again.
+    ServerUndrained = "server-undrained", Info;
+    /// An operator changed a server's weight.
+    ServerWeighted = "server-weighted", Info;
+    /// The node's interface has a carrier.
+    LinkUp = "link-up", Info;
+    /// The node's interface has no carrier or was set down.
+    LinkDown = "link-down", Warn;
+    /// The node's interface is gone.
+    LinkLost = "link-lost", Warn;
+    /// The program is attached to the node's interface again.
+    LinkBack = "link-back", Info;
+    /// The hardware address of the node's interface changed.
+    LinkMoved = "link-moved", Info;
+    /// The program cannot be attached to the node's interface.
+    AttachFailed = "attach-failed", Warn;
+    /// Another machine announces a cluster address.
+    AddressClaimed = "address-claimed", Warn;
+    /// The kernel dropped netlink messages; everything was read anew.
+    Resynced = "resynced", Info;
+    /// The daemon leaves.
+    Stopping = "stopping", Info;
+    /// The daemon leaves and the data plane goes on for a while.
+    Detached = "detached", Info;
+}
+
+/// The last [`EVENTS_KEPT`] events.
+#[derive(Debug, Default)]
+pub struct Journal {
+    events: VecDeque<Event>,
+    last: u64,
+}
+
+impl Journal {
+    /// Writes one down and returns it.
+    pub fn record(&mut self, at: Instant, kind: EventKind, message: impl Into<String>) -> Event {
+        self.last += 1;
+        let event = Event { number: self.last, at, kind, message: message.into() };
+        if self.events.len() == EVENTS_KEPT {
+            self.events.pop_front();
+        }
+        self.events.push_back(event.clone());
+        event
+    }
+
+    /// Those kept with a number above `after`, oldest first.
+    pub fn after(&self, after: u64) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| event.number > after)
+    }
+
+    /// Number of the newest event, 0 before the first.
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_numbered_from_one_without_a_gap() {
+        let mut journal = Journal::default();
+        for _ in 0..3 {
+            journal.record(Instant::START, EventKind::Active, "active");
+        }
+        assert_eq!(journal.after(0).map(|event| event.number).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(journal.after(2).map(|event| event.number).collect::<Vec<_>>(), [3]);
+    }
+
+    #[test]
+    fn the_oldest_event_makes_room_for_the_newest() {
+        let mut journal = Journal::default();
+        for _ in 0..EVENTS_KEPT + 5 {
+            journal.record(Instant::START, EventKind::Active, "active");
+        }
+        assert_eq!(journal.after(0).count(), EVENTS_KEPT);
+        assert_eq!(journal.after(0).next().map(|event| event.number), Some(6));
+        assert_eq!(journal.last(), EVENTS_KEPT as u64 + 5);
+    }
+
+    #[test]
+    fn no_two_kinds_share_a_word() {
+        let words: std::collections::BTreeSet<_> = EventKind::ALL.iter().map(|kind| kind.word()).collect();
+        assert_eq!(words.len(), EventKind::ALL.len());
+    }
+}
