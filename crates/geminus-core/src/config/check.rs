@@ -1,0 +1,326 @@
+//! Things that are sound alone, compared with each other.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::IpAddr;
+
+use super::finding::{FindingKind, Problem, Quoted, Report};
+use super::nearest::nearest;
+use super::read::{At, Node, Slot};
+use super::scalar::Scalar;
+use crate::limits;
+use crate::model::Ports;
+
+/// Whose an address is.
+#[derive(Clone, Copy)]
+enum Owner<'a> {
+    Node(&'a str),
+    Cluster(&'a str),
+}
+
+impl std::fmt::Display for Owner<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Node(name) => write!(f, "node {}", Quoted(name)),
+            Self::Cluster(name) => write!(f, "cluster {}", Quoted(name)),
+        }
+    }
+}
+
+type Owners<'a> = HashMap<IpAddr, At<Owner<'a>>>;
+
+/// Reports everything in the file that contradicts something else in it.
+pub(super) fn site(root: &Node, report: &mut Report<'_>) {
+    let owners = owners(root, report);
+    primaries(root, report);
+    for (name, cluster) in root.named("cluster") {
+        ports(&name.value, cluster, report);
+        for service in cluster.list("service") {
+            servers(&name.value, service, &owners, report);
+        }
+    }
+    lonely_keys(root, report);
+    bounds(root, report);
+}
+
+fn address(node: &Node, key: &str) -> Option<At<IpAddr>> {
+    node.one(key).and_then(as_address)
+}
+
+fn as_address(value: &At<Scalar>) -> Option<At<IpAddr>> {
+    match value.value {
+        Scalar::Address(address) => Some(At { value: address, at: value.at }),
+        _ => None,
+    }
+}
+
+fn text<'a>(node: &'a Node, key: &str) -> Option<At<&'a str>> {
+    match node.one(key)? {
+        At { value: Scalar::Text(text), at } => Some(At { value: text, at: *at }),
+        _ => None,
+    }
+}
+
+fn number(node: &Node, key: &str) -> Option<At<u32>> {
+    match node.one(key)? {
+        At { value: Scalar::Number(number), at } => Some(At { value: *number, at: *at }),
+        _ => None,
+    }
+}
+
+fn conflict(report: &mut Report<'_>, at: usize, message: String, hint: String) {
+    report.error(at, FindingKind::Conflict, Problem::new(message).hint(hint));
+}
+
+/// Who has which address; each address may have one owner in the site.
+fn owners<'a>(root: &'a Node, report: &mut Report<'_>) -> Owners<'a> {
+    let nodes = root.named("node").iter().filter_map(|(name, node)| {
+        address(node, "address").map(|address| (address, Owner::Node(&name.value)))
+    });
+    let clusters = root.named("cluster").iter().flat_map(|(name, cluster)| {
+        let addresses = cluster.many("addresses").iter().filter_map(as_address);
+        addresses.map(|address| (address, Owner::Cluster(&name.value)))
+    });
+    let mut all: Vec<_> = nodes.chain(clusters).collect();
+    all.sort_by_key(|(address, _)| address.at);
+    let mut owners = Owners::with_capacity(all.len());
+    for (address, owner) in all {
+        match owners.entry(address.value) {
+            Entry::Vacant(free) => {
+                free.insert(At { value: owner, at: address.at });
+            }
+            Entry::Occupied(taken) => {
+                let first = report.position(taken.get().at);
+                let message = format!(
+                    "the address {} of {owner} is already that of {}",
+                    address.value,
+                    taken.get().value
+                );
+                conflict(report, address.at, message, format!("first at {first}"));
+            }
+        }
+    }
+    owners
+}
+
+fn primaries(root: &Node, report: &mut Report<'_>) {
+    let Slot::Named(nodes) = root.slot("node") else { return };
+    let names = || nodes.iter().map(|(name, _)| name.value.as_str());
+    for (cluster_name, cluster) in root.named("cluster") {
+        match cluster.slot("primary") {
+            Slot::Absent if nodes.len() > 1 => {
+                let message = format!("cluster {} has no `primary`", Quoted(&cluster_name.value));
+                let hint =
+                    format!("the site has {} nodes: add primary = \"{}\"", nodes.len(), nodes[0].0.value);
+                report.error(cluster.at, FindingKind::Missing, Problem::new(message).hint(hint));
+            }
+            Slot::One(At { value: Scalar::Text(primary), at }) if !names().any(|name| name == primary) => {
+                let message = format!("`primary` is {}, which is no node", Quoted(primary));
+                let hint = match nearest(primary, names()) {
+                    Some(meant) => format!("did you mean \"{meant}\""),
+                    None => format!("the nodes are {}", some(names())),
+                };
+                report.error(*at, FindingKind::UnknownName, Problem::new(message).hint(hint));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A few names for a hint.
+fn some<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 8;
+    let mut names: Vec<_> = names.take(SHOWN + 1).map(|name| format!("\"{name}\"")).collect();
+    if names.len() > SHOWN {
+        names[SHOWN] = "…".to_string();
+    }
+    names.join(", ")
+}
+
+/// The ports that the services of a cluster claim, by protocol.
+#[derive(Default)]
+struct Claims {
+    exact: HashMap<u16, usize>,
+    ranges: Vec<(u16, u16, usize)>,
+    any: Option<usize>,
+}
+
+/// An exact port, any, or a port of a range may be claimed once for each protocol.
+fn ports(cluster: &str, node: &Node, report: &mut Report<'_>) {
+    let mut claims: HashMap<&'static str, Claims> = HashMap::new();
+    for service in node.list("service") {
+        let Some(At { value: Scalar::Ports(ports), at }) = service.one("port") else { continue };
+        let Some(At { value: Scalar::Word(protocol), .. }) = service.one("protocol") else { continue };
+        let claims = claims.entry(protocol).or_default();
+        if let Some(first) = claims.claim(*ports, *at) {
+            let first = report.position(first);
+            let cluster = Quoted(cluster);
+            let (message, hint) = match ports {
+                Ports::Exact(_) | Ports::Any => {
+                    (format!("cluster {cluster} has a second service for {protocol} port {ports}"), "first")
+                }
+                Ports::Range(..) => (
+                    format!("{protocol} ports {ports} of cluster {cluster} overlap another range"),
+                    "that one is",
+                ),
+            };
+            conflict(report, *at, message, format!("{hint} at {first}"));
+        }
+    }
+}
+
+impl Claims {
+    /// Where the ports were claimed before, or none: they are this service's now.
+    fn claim(&mut self, ports: Ports, at: usize) -> Option<usize> {
+        match ports {
+            Ports::Exact(port) => claimed_before(&mut self.exact, At { value: port, at }),
+            Ports::Any => {
+                let before = self.any;
+                self.any = before.or(Some(at));
+                before
+            }
+            Ports::Range(first, last) => self.claim_range(first, last, at),
+        }
+    }
+
+    /// Ranges are kept sorted and apart, so only the neighbours can overlap.
+    fn claim_range(&mut self, first: u16, last: u16, at: usize) -> Option<usize> {
+        let next = self.ranges.partition_point(|(_, end, _)| *end < first);
+        match self.ranges.get(next) {
+            Some((start, _, taken)) if *start <= last => Some(*taken),
+            _ => {
+                self.ranges.insert(next, (first, last, at));
+                None
+            }
+        }
+    }
+}
+
+fn servers(cluster: &str, service: &Node, owners: &Owners<'_>, report: &mut Report<'_>) {
+    let servers = service.list("servers");
+    let mut names: HashMap<String, usize> = HashMap::with_capacity(servers.len());
+    let mut addresses: HashMap<IpAddr, usize> = HashMap::with_capacity(servers.len());
+    for server in servers {
+        let address = address(server, "address");
+        if let Some(address) = address {
+            no_cluster_address(address, owners, report);
+            if let Some(first) = claimed_before(&mut addresses, address) {
+                let first = report.position(first);
+                let message = format!("the service has a second server at {}", address.value);
+                conflict(report, address.at, message, format!("first at {first}; its share is its weight"));
+                continue;
+            }
+        }
+        let name = match (server.slot("name"), address) {
+            (Slot::Absent, Some(address)) => Some(At { value: address.value.to_string(), at: address.at }),
+            _ => text(server, "name").map(|name| At { value: name.value.to_string(), at: name.at }),
+        };
+        if let Some(name) = name {
+            own_name(&name, &mut names, report);
+        }
+    }
+    odd_service(cluster, service, report);
+}
+
+fn no_cluster_address(address: At<IpAddr>, owners: &Owners<'_>, report: &mut Report<'_>) {
+    if let Some(At { value: owner @ Owner::Cluster(_), at }) = owners.get(&address.value) {
+        let at = report.position(*at);
+        let message = format!("the server {} is an address of {owner}", address.value);
+        conflict(report, address.at, message, format!("a server has an address of its own; see {at}"));
+    }
+}
+
+fn own_name(name: &At<String>, names: &mut HashMap<String, usize>, report: &mut Report<'_>) {
+    if let Some(first) = claimed_before(names, name.clone()) {
+        let first = report.position(first);
+        let message = format!("the service has a second server {}", Quoted(&name.value));
+        conflict(report, name.at, message, format!("first at {first}"));
+    }
+}
+
+/// Where a thing was claimed before, or none: it is claimed now.
+fn claimed_before<T: Eq + std::hash::Hash>(claims: &mut HashMap<T, usize>, claim: At<T>) -> Option<usize> {
+    match claims.entry(claim.value) {
+        Entry::Occupied(taken) => Some(*taken.get()),
+        Entry::Vacant(free) => {
+            free.insert(claim.at);
+            None
+        }
+    }
+}
+
+/// A service that is allowed and hardly meant.
+fn odd_service(cluster: &str, service: &Node, report: &mut Report<'_>) {
+    let servers = service.list("servers");
+    let idle = |server: &Node| number(server, "weight").is_some_and(|weight| weight.value == 0);
+    if !servers.is_empty() && servers.iter().all(idle) {
+        let message = format!("every server of a service of cluster {} has weight 0", Quoted(cluster));
+        report.warn(service.at, Problem::new(message).hint("no new flow is served"));
+    }
+    if let Some(ring) = number(service, "ring")
+        && (ring.value as usize) < servers.len() * SLOTS_FOR_BALANCE
+    {
+        let message = format!("a ring of {} slots is small for {} servers", ring.value, servers.len());
+        let hint = format!("{SLOTS_FOR_BALANCE} slots a server keep the balance within a percent");
+        report.warn(ring.at, Problem::new(message).hint(hint));
+    }
+}
+
+/// Slots a server needs for Maglev's balance (Eisenbud and others, "Maglev", NSDI 2016, section 5.3).
+const SLOTS_FOR_BALANCE: usize = 100;
+
+/// Several nodes choose alike only with the same key.
+fn lonely_keys(root: &Node, report: &mut Report<'_>) {
+    let nodes = root.named("node");
+    let shared = root.table("site").is_some_and(|site| !matches!(site.slot("key_file"), Slot::Absent));
+    if let ([_, second, ..], false) = (nodes, shared) {
+        let message = format!("{} nodes and no `key_file`: each chooses servers in its own way", nodes.len());
+        report.warn(second.0.at, Problem::new(message).hint("add key_file to [site]"));
+    }
+}
+
+/// What the site may have of each thing; the position is that of the first one too many.
+fn bounds(root: &Node, report: &mut Report<'_>) {
+    let clusters = root.named("cluster");
+    let services = || clusters.iter().flat_map(|(_, cluster)| cluster.list("service"));
+    let heads = |nodes: &[(At<String>, Node)]| nodes.iter().map(|(name, _)| name.at).collect::<Vec<_>>();
+    bound("nodes in the site", limits::NODES, heads(root.named("node")), report);
+    bound("clusters in the site", limits::CLUSTERS, heads(clusters), report);
+    let addresses = clusters.iter().flat_map(|(_, cluster)| cluster.many("addresses"));
+    bound("cluster addresses in the site", limits::ADDRESSES, addresses.map(|address| address.at), report);
+    bound("services in the site", limits::SERVICES, services().map(|service| service.at), report);
+    let servers = services().flat_map(|service| service.list("servers"));
+    bound("servers in the site", limits::SERVERS, servers.map(|server| server.at), report);
+    for service in services() {
+        let servers = service.list("servers").iter();
+        bound("servers in one service", limits::SERVERS_PER_SERVICE, servers.map(|server| server.at), report);
+    }
+    ring_slots(services(), report);
+}
+
+fn bound(what: &str, limit: usize, places: impl IntoIterator<Item = usize>, report: &mut Report<'_>) {
+    let mut beyond = places.into_iter().skip(limit);
+    if let Some(at) = beyond.next() {
+        let message = format!("{} {what}", limit + 1 + beyond.count());
+        report.error(at, FindingKind::Limit, Problem::new(message).hint(format!("at most {limit}")));
+    }
+}
+
+fn ring_slots<'a>(services: impl Iterator<Item = &'a Node>, report: &mut Report<'_>) {
+    let mut total = 0;
+    let mut first_beyond = None;
+    for ring in services.filter_map(|service| number(service, "ring")) {
+        total += u64::from(ring.value);
+        if total > limits::RING_SLOTS && first_beyond.is_none() {
+            first_beyond = Some(ring.at);
+        }
+    }
+    if let Some(at) = first_beyond {
+        let problem = Problem::new(format!("the rings of the site have {total} slots"));
+        let hint = format!(
+            "at most {}: a smaller `ring`, such as 4093, suits services of few servers",
+            limits::RING_SLOTS
+        );
+        report.error(at, FindingKind::Limit, problem.hint(hint));
+    }
+}

@@ -1,0 +1,567 @@
+//! The one description of the file: parser, hints, JSON Schema and `docs/config.md` all read it.
+
+use std::time::Duration;
+
+use crate::limits;
+
+/// A table of the file.
+pub(super) struct Table {
+    /// What one is called in a message; the header itself where there can be only one.
+    pub(super) noun: &'static str,
+    /// How it is written.
+    pub(super) header: &'static str,
+    /// What it is for.
+    pub(super) doc: &'static str,
+    /// What it may hold.
+    pub(super) keys: &'static [Key],
+    /// What a later version will let it hold.
+    pub(super) reserved: &'static [Reserved],
+}
+
+impl Table {
+    pub(super) fn index(&self, name: &str) -> Option<usize> {
+        self.keys.iter().position(|key| key.name == name)
+    }
+}
+
+/// A key of a table.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) presence: Presence,
+    /// What it says, as Markdown.
+    pub(super) doc: &'static str,
+    /// How it is written, with `NAME` for the name of the cluster around it.
+    pub(super) example: &'static str,
+    /// What other products and hasty people call it.
+    pub(super) also: &'static [&'static str],
+}
+
+/// What a key holds.
+pub(super) enum Kind {
+    /// The name of a thing: letters, digits, `-`, `_`, `.`.
+    Name,
+    /// The name of a node of this file.
+    NodeName,
+    /// The name of a network interface.
+    Interface,
+    /// An absolute path.
+    Path,
+    /// An IPv4 or IPv6 address.
+    Address,
+    /// One or more addresses.
+    Addresses,
+    /// A time with its unit.
+    Duration { min: Duration, max: Duration },
+    /// A number of table entries, a power of two.
+    Size { min: u32, max: u32 },
+    /// A prime.
+    Prime { min: u32, max: u32 },
+    /// A whole number.
+    Integer { min: u32, max: u32 },
+    /// `true` or `false`.
+    Flag,
+    /// One of a few words, and words that a later version will know.
+    Word { words: &'static [Word], reserved: &'static [Reserved] },
+    /// A port, a range or any.
+    Ports,
+    /// One table.
+    Table(&'static Table),
+    /// Tables by name.
+    Named(&'static Table),
+    /// A list of tables.
+    List(&'static Table),
+}
+
+/// One of the words a key may hold.
+pub(super) struct Word {
+    pub(super) word: &'static str,
+    pub(super) doc: &'static str,
+}
+
+/// A key or word of a later version.
+pub(super) struct Reserved {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+}
+
+/// What happens where a key is absent.
+pub(super) enum Presence {
+    /// The file is refused.
+    Required,
+    /// This is meant.
+    Default(Literal),
+    /// It is read as an empty table: every key of it at its default.
+    Empty,
+    /// Said in words: the reader of the value works it out.
+    Otherwise(&'static str),
+}
+
+/// A value as it stands in a file.
+#[derive(Clone, Copy)]
+pub(super) enum Literal {
+    Text(&'static str),
+    Integer(u32),
+    Flag(bool),
+}
+
+impl std::fmt::Display for Literal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "\"{text}\""),
+            Self::Integer(number) => write!(f, "{number}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+        }
+    }
+}
+
+const fn seconds(from: u64, to: u64) -> Kind {
+    Kind::Duration { min: Duration::from_secs(from), max: Duration::from_secs(to) }
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const KI: u32 = 1 << 10;
+const MI: u32 = 1 << 20;
+
+/// The file itself.
+pub(super) static FILE: Table = Table {
+    noun: "the file",
+    header: "",
+    doc: "",
+    keys: &[
+        Key {
+            name: "site",
+            kind: Kind::Table(&SITE),
+            presence: Presence::Empty,
+            doc: "What all dispatchers share.",
+            example: "[site]",
+            also: &["global", "general"],
+        },
+        Key {
+            name: "node",
+            kind: Kind::Named(&NODE),
+            presence: Presence::Required,
+            doc: "The dispatchers.",
+            example: "[node.alpha]",
+            also: &["dispatcher", "director"],
+        },
+        Key {
+            name: "ha",
+            kind: Kind::Table(&HA),
+            presence: Presence::Empty,
+            doc: "How long a node stays active without its daemon.",
+            example: "[ha]",
+            also: &["high_availability", "failover", "vrrp"],
+        },
+        Key {
+            name: "tables",
+            kind: Kind::Table(&TABLES),
+            presence: Presence::Empty,
+            doc: "Sizes of the kernel tables.",
+            example: "[tables]",
+            also: &["maps", "memory"],
+        },
+        Key {
+            name: "timeouts",
+            kind: Kind::Table(&TIMEOUTS),
+            presence: Presence::Empty,
+            doc: "How long an idle flow is remembered.",
+            example: "[timeouts]",
+            also: &["timers"],
+        },
+        Key {
+            name: "cluster",
+            kind: Kind::Named(&CLUSTER),
+            presence: Presence::Required,
+            doc: "The addresses that clients use.",
+            example: "[cluster.shop]",
+            also: &["vip", "virtual_server", "frontend"],
+        },
+    ],
+    reserved: &[
+        Reserved { name: "announce", doc: "announcing cluster addresses to routers" },
+        Reserved { name: "hooks", doc: "programs started on a change of state" },
+    ],
+};
+
+static SITE: Table = Table {
+    noun: "[site]",
+    header: "[site]",
+    doc: "What all dispatchers of the site share. May be left out.",
+    keys: &[Key {
+        name: "key_file",
+        kind: Kind::Path,
+        presence: Presence::Otherwise("the node makes a key of its own"),
+        doc: "File with the site's secret: 32 bytes as 64 hexadecimal digits. It keys the hash that chooses servers, \
+              so dispatchers that share clusters need the same one.",
+        example: "key_file = \"/etc/geminus/site.key\"",
+        also: &["key", "secret", "secret_file"],
+    }],
+    reserved: &[],
+};
+
+static NODE: Table = Table {
+    noun: "node",
+    header: "[node.NAME]",
+    doc: "One dispatcher. `geminus run` takes the node whose name is the host name, unless `--node` says otherwise.",
+    keys: &[
+        Key {
+            name: "address",
+            kind: Kind::Address,
+            presence: Presence::Required,
+            doc: "The node's own address, never a cluster address.",
+            example: "address = \"198.51.100.11\"",
+            also: &["ip", "addr", "addresses", "nfa"],
+        },
+        Key {
+            name: "interface",
+            kind: Kind::Interface,
+            presence: Presence::Required,
+            doc: "The interface that faces clients and servers.",
+            example: "interface = \"eth0\"",
+            also: &["iface", "dev", "device", "nic"],
+        },
+    ],
+    reserved: &[],
+};
+
+static HA: Table = Table {
+    noun: "[ha]",
+    header: "[ha]",
+    doc: "A node owns its cluster addresses by a lease that its daemon renews. May be left out.",
+    keys: &[Key {
+        name: "lease",
+        kind: seconds(1, MINUTE),
+        presence: Presence::Default(Literal::Text("5s")),
+        doc: "How long the data plane stays active after the daemon last renewed it: a restart within this time costs \
+              nothing, a daemon dead for longer gives the addresses up.",
+        example: "lease = \"5s\"",
+        also: &["grace", "grace_period"],
+    }],
+    reserved: &[
+        Reserved { name: "profile", doc: "sets of heartbeat timers" },
+        Reserved { name: "heartbeat", doc: "time between heartbeats" },
+        Reserved { name: "suspect", doc: "missed heartbeats that raise suspicion" },
+        Reserved { name: "confirm", doc: "probes that confirm a suspicion" },
+        Reserved { name: "paths", doc: "pairs of addresses that heartbeats travel between" },
+        Reserved { name: "reach", doc: "addresses that tell whether a node is still on the network" },
+        Reserved { name: "recovery", doc: "whether a returned primary takes over again by itself" },
+    ],
+};
+
+static TABLES: Table = Table {
+    noun: "[tables]",
+    header: "[tables]",
+    doc: "Sizes of the kernel tables, in entries of 16 bytes. A size is a power of two, written as a number or as text \
+          with `Ki` or `Mi`. May be left out.",
+    keys: &[
+        Key {
+            name: "flows",
+            kind: Kind::Size { min: 64 * KI, max: 64 * MI },
+            presence: Presence::Default(Literal::Text("1Mi")),
+            doc: "Flows remembered. A full table is no failure: the hash still sends a flow to its server.",
+            example: "flows = \"1Mi\"",
+            also: &["connections", "conntrack"],
+        },
+        Key {
+            name: "provisional",
+            kind: Kind::Size { min: 16 * KI, max: 64 * MI },
+            presence: Presence::Otherwise("a sixteenth of `flows`, at least 16Ki"),
+            doc: "Half-open flows remembered: those of which only the first packet was seen.",
+            example: "provisional = \"64Ki\"",
+            also: &["half_open", "syn"],
+        },
+        Key {
+            name: "affinity",
+            kind: Kind::Size { min: KI, max: 16 * MI },
+            presence: Presence::Default(Literal::Text("64Ki")),
+            doc: "Clients remembered for services with `affinity`.",
+            example: "affinity = \"64Ki\"",
+            also: &["sticky", "persistence"],
+        },
+        Key {
+            name: "tuples",
+            kind: Kind::Flag,
+            presence: Presence::Default(Literal::Flag(true)),
+            doc: "Whether addresses and ports of every flow are kept for `geminus flows`, in 40 more bytes each.",
+            example: "tuples = false",
+            also: &["cold"],
+        },
+    ],
+    reserved: &[],
+};
+
+static TIMEOUTS: Table = Table {
+    noun: "[timeouts]",
+    header: "[timeouts]",
+    doc: "How long an idle flow keeps its slot against a newcomer. May be left out.",
+    keys: &[
+        Key {
+            name: "tcp",
+            kind: seconds(1, 12 * HOUR),
+            presence: Presence::Default(Literal::Text("15m")),
+            doc: "An established TCP flow.",
+            example: "tcp = \"15m\"",
+            also: &["established"],
+        },
+        Key {
+            name: "tcp_fin",
+            kind: seconds(1, 12 * HOUR),
+            presence: Presence::Default(Literal::Text("5m")),
+            doc: "A TCP flow whose client sent FIN. With direct return the server's side is not seen, and its download \
+                  may go on for long.",
+            example: "tcp_fin = \"5m\"",
+            also: &["fin", "closing"],
+        },
+        Key {
+            name: "tcp_rst",
+            kind: seconds(1, HOUR),
+            presence: Presence::Default(Literal::Text("10s")),
+            doc: "A TCP flow whose client sent RST.",
+            example: "tcp_rst = \"10s\"",
+            also: &["rst", "reset"],
+        },
+        Key {
+            name: "udp",
+            kind: seconds(1, 12 * HOUR),
+            presence: Presence::Default(Literal::Text("5m")),
+            doc: "A UDP flow.",
+            example: "udp = \"5m\"",
+            also: &[],
+        },
+        Key {
+            name: "first",
+            kind: seconds(1, MINUTE),
+            presence: Presence::Default(Literal::Text("3s")),
+            doc: "A flow of which only the first packet was seen.",
+            example: "first = \"3s\"",
+            also: &["syn", "provisional", "half_open"],
+        },
+    ],
+    reserved: &[],
+};
+
+static CLUSTER: Table = Table {
+    noun: "cluster",
+    header: "[cluster.NAME]",
+    doc: "A named set of addresses that clients use; what DNS points at.",
+    keys: &[
+        Key {
+            name: "addresses",
+            kind: Kind::Addresses,
+            presence: Presence::Required,
+            doc: "IPv4 and IPv6 addresses, each in one cluster only. The data plane answers for them: they are on no \
+                  interface of the dispatcher.",
+            example: "addresses = [\"198.51.100.80\"]",
+            also: &["address", "vip", "vips", "ip", "ips", "virtual_ipaddress"],
+        },
+        Key {
+            name: "primary",
+            kind: Kind::NodeName,
+            presence: Presence::Otherwise("the node, if the file has only one"),
+            doc: "Name of the node that is active in normal times.",
+            example: "primary = \"alpha\"",
+            also: &["node", "master", "owner"],
+        },
+        Key {
+            name: "unexposed",
+            kind: Kind::Word {
+                words: &[
+                    Word { word: "drop", doc: "dropped and counted" },
+                    Word { word: "pass", doc: "given to the dispatcher's own stack" },
+                ],
+                reserved: &[],
+            },
+            presence: Presence::Default(Literal::Text("drop")),
+            doc: "What happens to a packet for a port without a service.",
+            example: "unexposed = \"drop\"",
+            also: &["default_action"],
+        },
+        Key {
+            name: "ping",
+            kind: Kind::Flag,
+            presence: Presence::Default(Literal::Flag(true)),
+            doc: "Whether echo requests are answered.",
+            example: "ping = true",
+            also: &["echo", "icmp"],
+        },
+        Key {
+            name: "service",
+            kind: Kind::List(&SERVICE),
+            presence: Presence::Required,
+            doc: "The services.",
+            example: "[[cluster.NAME.service]]",
+            also: &["services", "ports", "listener"],
+        },
+    ],
+    reserved: &[Reserved { name: "backup", doc: "the node that takes over" }],
+};
+
+static SERVICE: Table = Table {
+    noun: "a service",
+    header: "[[cluster.NAME.service]]",
+    doc: "One port, range of ports or any port, and its protocol. Within a cluster an exact port wins over a range and a \
+          range over any; ranges do not overlap.",
+    keys: &[
+        Key {
+            name: "port",
+            kind: Kind::Ports,
+            presence: Presence::Required,
+            doc: "A number, a range such as `\"8000-8099\"`, or `\"any\"`.",
+            example: "port = 80",
+            also: &["ports", "dport", "listen"],
+        },
+        Key {
+            name: "protocol",
+            kind: Kind::Word {
+                words: &[Word { word: "tcp", doc: "TCP" }, Word { word: "udp", doc: "UDP" }],
+                reserved: &[],
+            },
+            presence: Presence::Default(Literal::Text("tcp")),
+            doc: "The transport protocol.",
+            example: "protocol = \"tcp\"",
+            also: &["proto", "transport"],
+        },
+        Key {
+            name: "method",
+            kind: Kind::Word {
+                words: &[Word {
+                    word: "mac",
+                    doc: "the destination MAC is rewritten: the server is on the same link and has the cluster \
+                          address on `lo` (`geminus host setup`)",
+                }],
+                reserved: &[
+                    Reserved { name: "ipip", doc: "encapsulation in IP" },
+                    Reserved { name: "gue", doc: "encapsulation in UDP" },
+                    Reserved { name: "nat", doc: "address translation" },
+                ],
+            },
+            presence: Presence::Default(Literal::Text("mac")),
+            doc: "How a packet gets to its server. One server entry serves both families of its cluster: the MAC is \
+                  resolved by whichever family the server's address has.",
+            example: "method = \"mac\"",
+            also: &["forward", "forwarding", "lb_kind", "mode"],
+        },
+        Key {
+            name: "select",
+            kind: Kind::Word {
+                words: &[
+                    Word { word: "hash", doc: "by the keyed hash of the flow" },
+                    Word { word: "round-robin", doc: "in turn, by weight" },
+                ],
+                reserved: &[Reserved { name: "least-connections", doc: "by the number of flows" }],
+            },
+            presence: Presence::Default(Literal::Text("hash")),
+            doc: "How the server of a new flow is chosen.",
+            example: "select = \"hash\"",
+            also: &["scheduler", "algorithm", "lb_algo", "balance"],
+        },
+        Key {
+            name: "affinity",
+            kind: Kind::Table(&AFFINITY),
+            presence: Presence::Otherwise("each flow is chosen for itself"),
+            doc: "Whether a client stays with its server.",
+            example: "affinity = { by = \"source\", timeout = \"5m\" }",
+            also: &["sticky", "stickiness", "persistence", "persistence_timeout"],
+        },
+        Key {
+            name: "ring",
+            kind: Kind::Prime { min: limits::RING_MIN, max: limits::RING_MAX },
+            presence: Presence::Default(Literal::Integer(65_537)),
+            doc: "Slots of the Maglev ring, a prime. A hundred for each server keep the balance within a percent.",
+            example: "ring = 65537",
+            also: &["slots", "ring_size", "maglev"],
+        },
+        Key {
+            name: "servers",
+            kind: Kind::List(&SERVER),
+            presence: Presence::Required,
+            doc: "The content hosts; names and addresses are unique within the service.",
+            example: "servers = [{ address = \"198.51.100.21\" }]",
+            also: &["server", "backend", "backends", "real_server", "real_servers", "upstream", "members"],
+        },
+    ],
+    reserved: &[Reserved { name: "check", doc: "health probes" }],
+};
+
+static AFFINITY: Table = Table {
+    noun: "`affinity`",
+    header: "affinity = { … }",
+    doc: "Keeps a client with its server for a while. A key of a service, written as an inline table.",
+    keys: &[
+        Key {
+            name: "by",
+            kind: Kind::Word {
+                words: &[Word { word: "source", doc: "the leading bits of the client's address" }],
+                reserved: &[],
+            },
+            presence: Presence::Default(Literal::Text("source")),
+            doc: "What makes a client.",
+            example: "by = \"source\"",
+            also: &["type", "key"],
+        },
+        Key {
+            name: "prefix",
+            kind: Kind::Integer { min: 0, max: 32 },
+            presence: Presence::Default(Literal::Integer(32)),
+            doc: "Leading bits of an IPv4 source that make one client.",
+            example: "prefix = 32",
+            also: &["prefix4", "mask", "netmask"],
+        },
+        Key {
+            name: "prefix6",
+            kind: Kind::Integer { min: 0, max: 128 },
+            presence: Presence::Default(Literal::Integer(64)),
+            doc: "Leading bits of an IPv6 source that make one client.",
+            example: "prefix6 = 64",
+            also: &["mask6"],
+        },
+        Key {
+            name: "timeout",
+            kind: seconds(1, 12 * HOUR),
+            presence: Presence::Default(Literal::Text("5m")),
+            doc: "How long after its last new flow a client is remembered.",
+            example: "timeout = \"5m\"",
+            also: &["ttl", "time"],
+        },
+    ],
+    reserved: &[],
+};
+
+static SERVER: Table = Table {
+    noun: "a server",
+    header: "servers = [{ … }]",
+    doc: "A content host's endpoint behind a service. An entry of the service's `servers`, written as an inline table.",
+    keys: &[
+        Key {
+            name: "name",
+            kind: Kind::Name,
+            presence: Presence::Otherwise("the address"),
+            doc: "The same name in several services is the same host to `geminus drain` and `geminus weight`.",
+            example: "name = \"web1\"",
+            also: &["id", "host"],
+        },
+        Key {
+            name: "address",
+            kind: Kind::Address,
+            presence: Presence::Required,
+            doc: "Where it is reached. A node's own address makes that node collocated: it serves its share itself.",
+            example: "address = \"198.51.100.21\"",
+            also: &["ip", "addr", "addresses"],
+        },
+        Key {
+            name: "weight",
+            kind: Kind::Integer { min: 0, max: limits::WEIGHT_MAX as u32 },
+            presence: Presence::Default(Literal::Integer(1)),
+            doc: "Share of new flows. 0: no new flows.",
+            example: "weight = 10",
+            also: &["share"],
+        },
+    ],
+    reserved: &[Reserved { name: "check", doc: "health probes" }],
+};
+
+/// Every table, in the order of the reference.
+pub(super) static ALL: [&Table; 10] =
+    [&FILE, &SITE, &NODE, &HA, &TABLES, &TIMEOUTS, &CLUSTER, &SERVICE, &AFFINITY, &SERVER];

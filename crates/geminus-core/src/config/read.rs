@@ -1,0 +1,317 @@
+//! From the TOML tree to a tree that agrees with [`super::keys`]: every value typed, in range, and at its place.
+
+use toml::de::{DeTable, DeValue};
+
+use super::finding::{FindingKind, Problem, Quoted, Report};
+use super::keys::{self, Key, Kind, Presence, Reserved, Table};
+use super::nearest::nearest;
+use super::scalar::{self, Raw, Scalar, interpret, later_version, mistyped};
+
+/// A value and the byte it starts at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct At<T> {
+    pub(super) value: T,
+    pub(super) at: usize,
+}
+
+/// What stands behind one key.
+pub(super) enum Slot {
+    /// Nothing, and nothing is meant.
+    Absent,
+    /// Something that was refused and reported.
+    Bad,
+    /// A single value, written or by default.
+    One(At<Scalar>),
+    /// A list of values, less the refused ones.
+    Many(Vec<At<Scalar>>),
+    /// A table.
+    Table(Node),
+    /// Tables by name, in the order of the file, less those whose name was refused.
+    Named(Vec<(At<String>, Node)>),
+    /// A list of tables.
+    List(Vec<Node>),
+}
+
+/// One table of the file.
+pub(super) struct Node {
+    spec: &'static Table,
+    /// Where it starts: its header, its brace, or its key.
+    pub(super) at: usize,
+    slots: Vec<Slot>,
+}
+
+impl Node {
+    /// What stands behind a key that the description of this table has.
+    pub(super) fn slot(&self, name: &str) -> &Slot {
+        let index = self.spec.index(name).expect("the key is in the description of the table");
+        &self.slots[index]
+    }
+
+    /// A single value, if it is there and sound.
+    pub(super) fn one(&self, name: &str) -> Option<&At<Scalar>> {
+        match self.slot(name) {
+            Slot::One(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The sound values of a list.
+    pub(super) fn many(&self, name: &str) -> &[At<Scalar>] {
+        match self.slot(name) {
+            Slot::Many(values) => values,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn table(&self, name: &str) -> Option<&Self> {
+        match self.slot(name) {
+            Slot::Table(node) => Some(node),
+            _ => None,
+        }
+    }
+
+    pub(super) fn named(&self, name: &str) -> &[(At<String>, Self)] {
+        match self.slot(name) {
+            Slot::Named(nodes) => nodes,
+            _ => &[],
+        }
+    }
+
+    pub(super) fn list(&self, name: &str) -> &[Self] {
+        match self.slot(name) {
+            Slot::List(nodes) => nodes,
+            _ => &[],
+        }
+    }
+}
+
+/// Where in the file a table is, for messages.
+struct Scope<'a> {
+    spec: &'static Table,
+    name: Option<&'a str>,
+    parent: Option<&'a Self>,
+}
+
+impl Scope<'_> {
+    /// `cluster `shop``, `a server of cluster `shop``, `[tables]`, `the file`.
+    fn label(&self) -> String {
+        let noun = self.spec.noun;
+        match (self.name, self.nearest_name()) {
+            (Some(name), _) => format!("{noun} {}", Quoted(name)),
+            (None, Some((owner, name))) => format!("{noun} of {owner} {}", Quoted(name)),
+            (None, None) => noun.to_string(),
+        }
+    }
+
+    fn nearest_name(&self) -> Option<(&'static str, &str)> {
+        match self.name {
+            Some(name) => Some((self.spec.noun, name)),
+            None => self.parent?.nearest_name(),
+        }
+    }
+
+    /// An example with the name of the cluster around it.
+    fn example(&self, key: &Key) -> String {
+        match self.nearest_name() {
+            Some((_, name)) if scalar::name(name).is_ok() => key.example.replace("NAME", name),
+            _ => key.example.to_string(),
+        }
+    }
+}
+
+/// Reads the whole document.
+pub(super) fn document(root: &DeTable<'_>, report: &mut Report<'_>) -> Node {
+    let scope = Scope { spec: &keys::FILE, name: None, parent: None };
+    table(root, 0, &scope, report)
+}
+
+fn table(entries: &DeTable<'_>, at: usize, scope: &Scope<'_>, report: &mut Report<'_>) -> Node {
+    let spec = scope.spec;
+    let mut slots: Vec<_> = spec.keys.iter().map(|_| Slot::Absent).collect();
+    for (key, value) in entries {
+        match spec.index(key.get_ref()) {
+            Some(index) => {
+                slots[index] = slot(&spec.keys[index], value.span().start, value.get_ref(), scope, report);
+            }
+            None => stranger(key.get_ref(), key.span().start, value.get_ref(), scope, report),
+        }
+    }
+    for (slot, key) in slots.iter_mut().zip(spec.keys) {
+        if matches!(slot, Slot::Absent) {
+            *slot = absent(key, at, scope, report);
+        }
+    }
+    Node { spec, at, slots }
+}
+
+fn absent(key: &Key, at: usize, scope: &Scope<'_>, report: &mut Report<'_>) -> Slot {
+    match key.presence {
+        Presence::Otherwise(_) => Slot::Absent,
+        Presence::Empty => {
+            let Kind::Table(spec) = key.kind else { return Slot::Absent };
+            Slot::Table(table(&DeTable::new(), at, &Scope { spec, name: None, parent: Some(scope) }, report))
+        }
+        Presence::Default(literal) => {
+            let value = interpret(key, literal.into()).expect("a default agrees with its own description");
+            Slot::One(At { value, at })
+        }
+        Presence::Required => {
+            let message = format!("{} has no `{}`", scope.label(), key.name);
+            let hint = format!("add {}", scope.example(key));
+            report.error(at, FindingKind::Missing, Problem::new(message).hint(hint));
+            Slot::Bad
+        }
+    }
+}
+
+fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &mut Report<'_>) -> Slot {
+    match (&key.kind, value) {
+        (Kind::Table(spec), DeValue::Table(entries)) => {
+            let inner = Scope { spec, name: None, parent: Some(scope) };
+            Slot::Table(table(entries, at, &inner, report))
+        }
+        (Kind::Named(spec), DeValue::Table(entries)) => Slot::Named(named(spec, entries, scope, report)),
+        (Kind::List(spec), DeValue::Array(entries)) if !entries.is_empty() => {
+            Slot::List(list(key, spec, entries, scope, report))
+        }
+        (Kind::Addresses, DeValue::Array(entries)) if !entries.is_empty() => {
+            let values = entries.iter().filter_map(|entry| {
+                let at = entry.span().start;
+                one(key, at, entry.get_ref(), report).map(|value| At { value, at })
+            });
+            Slot::Many(values.collect())
+        }
+        (Kind::List(_) | Kind::Addresses, DeValue::Array(_)) => {
+            let message = format!("{} has an empty `{}`", scope.label(), key.name);
+            let hint = scope.example(key);
+            report.error(at, FindingKind::Missing, Problem::new(message).hint(hint));
+            Slot::Bad
+        }
+        (Kind::List(_), DeValue::Table(_)) => {
+            let message = format!("`{}` is one table, expected a list of tables", key.name);
+            let hint = format!("two brackets: {}", scope.example(key));
+            report.error(at, FindingKind::Type, Problem::new(message).hint(hint));
+            Slot::Bad
+        }
+        (Kind::Table(_) | Kind::Named(_) | Kind::List(_) | Kind::Addresses, value) => {
+            let (kind, problem) = mistyped(key, raw(value));
+            let hint = problem.hint.map(|_| scope.example(key));
+            report.error(at, kind, Problem { hint, ..problem });
+            Slot::Bad
+        }
+        _ => match one(key, at, value, report) {
+            Some(value) => Slot::One(At { value, at }),
+            None => Slot::Bad,
+        },
+    }
+}
+
+/// A single value, or none and a report.
+fn one(key: &Key, at: usize, value: &DeValue<'_>, report: &mut Report<'_>) -> Option<Scalar> {
+    interpret(key, raw(value)).map_err(|(kind, problem)| report.error(at, kind, problem)).ok()
+}
+
+fn raw<'a>(value: &'a DeValue<'_>) -> Raw<'a> {
+    match value {
+        DeValue::String(text) => Raw::Text(text),
+        DeValue::Integer(number) => Raw::Integer(i128::from_str_radix(number.as_str(), number.radix()).ok()),
+        DeValue::Boolean(flag) => Raw::Flag(*flag),
+        other => Raw::Other(other.type_str()),
+    }
+}
+
+fn named(
+    spec: &'static Table,
+    entries: &DeTable<'_>,
+    scope: &Scope<'_>,
+    report: &mut Report<'_>,
+) -> Vec<(At<String>, Node)> {
+    let mut nodes = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let (name, at) = (key.get_ref().as_ref(), key.span().start);
+        let DeValue::Table(inner) = value.get_ref() else {
+            report.error(at, FindingKind::Type, nameless(spec, name));
+            continue;
+        };
+        let inner_scope = Scope { spec, name: Some(name), parent: Some(scope) };
+        let sound = scalar::name(name).map_err(|(kind, problem)| report.error(at, kind, problem)).ok();
+        let node = table(inner, value.span().start, &inner_scope, report);
+        nodes.extend(sound.map(|name| (At { value: name, at }, node)));
+    }
+    // The TOML tree is sorted by key; people, indices and plans go by the order of the file.
+    nodes.sort_by_key(|(name, _)| name.at);
+    nodes
+}
+
+/// A value where a table with a name is expected: mostly the name is what is missing.
+fn nameless(spec: &'static Table, name: &str) -> Problem {
+    if spec.index(name).is_some() {
+        let message = format!("`{name}` stands where the name of a {} belongs", spec.noun);
+        return Problem::new(message).hint(format!("give it a name: {}", spec.header));
+    }
+    Problem::new(format!("{} {} is no table", spec.noun, Quoted(name))).hint(spec.header)
+}
+
+fn list(
+    key: &Key,
+    spec: &'static Table,
+    entries: &toml::de::DeArray<'_>,
+    scope: &Scope<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Node> {
+    let inner = Scope { spec, name: None, parent: Some(scope) };
+    let mut nodes = Vec::with_capacity(entries.len());
+    for entry in entries.iter() {
+        let at = entry.span().start;
+        match entry.get_ref() {
+            DeValue::Table(entries) => nodes.push(table(entries, at, &inner, report)),
+            other => report.error(at, FindingKind::Type, no_table(key, other, scope)),
+        }
+    }
+    nodes
+}
+
+fn no_table(key: &Key, value: &DeValue<'_>, scope: &Scope<'_>) -> Problem {
+    let problem =
+        Problem::new(format!("an entry of `{}` is {}, expected a table", key.name, raw(value).noun()));
+    match value {
+        DeValue::String(text) if text.parse::<std::net::IpAddr>().is_ok() => {
+            problem.hint(format!("{{ address = \"{text}\" }}"))
+        }
+        _ => problem.hint(scope.example(key)),
+    }
+}
+
+/// A key that the table does not have: reserved, misspelt, misplaced or unknown.
+fn stranger(name: &str, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &mut Report<'_>) {
+    if let Some(reserved) = scope.spec.reserved.iter().find(|reserved| reserved.name == name) {
+        let (kind, problem) = later_version(&format!("`{name}`"), reserved, "remove it");
+        return report.error(at, kind, problem);
+    }
+    let message = format!("unknown key {} in {}", Quoted(name), scope.label());
+    report.error(at, FindingKind::UnknownKey, Problem::new(message).hint(way_out(name, value, scope)));
+}
+
+fn way_out(name: &str, value: &DeValue<'_>, scope: &Scope<'_>) -> String {
+    let spec = scope.spec;
+    let alias = spec.keys.iter().find(|key| key.also.contains(&name)).map(|key| key.name);
+    let reserved = spec.reserved.iter().map(|Reserved { name, .. }| *name);
+    let known = || spec.keys.iter().map(|key| key.name);
+    if let Some(meant) = alias.or_else(|| nearest(name, known().chain(reserved))) {
+        return format!("did you mean `{meant}`");
+    }
+    if let (Some(outer), DeValue::Table(_)) = (scope.name, value) {
+        return format!("a name with a dot needs quotes: [{}.\"{outer}.{name}\"]", spec.noun);
+    }
+    if let Some(table) = home(name) {
+        return format!("`{name}` belongs in {}", table.header);
+    }
+    format!("it has {}", known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
+}
+
+/// The table that a key of this name belongs in, if only one has it.
+fn home(name: &str) -> Option<&'static Table> {
+    let mut homes = keys::ALL.iter().skip(1).filter(|table| table.index(name).is_some());
+    let first = homes.next()?;
+    homes.next().is_none().then_some(*first)
+}

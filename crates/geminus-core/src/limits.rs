@@ -1,0 +1,45 @@
+//! Every bound of the site, with its reason.
+//!
+//! The bounds are wide of any real site and narrow enough that a file within all of them fits the kernel tables.
+
+/// Bytes of a configuration file: a site at every other limit is about 20 MiB of text.
+pub const CONFIG_BYTES: usize = 32 << 20;
+
+/// Findings reported from one file: nobody reads more, and a hostile file cannot fill the memory with them.
+pub const FINDINGS: usize = 1000;
+
+/// Dispatchers of a site: a pair today, a rack's worth of equal-cost paths one day.
+pub const NODES: usize = 64;
+
+/// Clusters of a site: each has a lease group look-up and a counter block in the kernel.
+pub const CLUSTERS: usize = 4096;
+
+/// Cluster addresses of a site: an announcement round of this many, paced, still ends within seconds.
+pub const ADDRESSES: usize = 16_384;
+
+/// Services of a site: each has a ring of its own.
+pub const SERVICES: usize = 16_384;
+
+/// Servers of one service: above it, the default ring cannot give each its share within a tenth.
+pub const SERVERS_PER_SERVICE: usize = 4096;
+
+/// Servers of all services: each has a table entry, a counter block and a hardware address kept fresh.
+pub const SERVERS: usize = 262_144;
+
+/// Ring slots of all services: 1 GiB of kernel memory at four bytes each.
+pub const RING_SLOTS: u64 = 1 << 28;
+
+/// Bytes of a name: fits one column of `geminus servers` and an event line.
+pub const NAME_BYTES: usize = 64;
+
+/// Bytes of an interface name: the kernel's `IFNAMSIZ` less the terminating zero (`include/uapi/linux/if.h`).
+pub const INTERFACE_BYTES: usize = 15;
+
+/// Smallest weight-carrying ring: the largest prime below 2^8.
+pub const RING_MIN: u32 = 251;
+
+/// Largest ring: the largest prime below 2^20, 4 MiB of slots.
+pub const RING_MAX: u32 = 1_048_573;
+
+/// Largest weight of a server.
+pub const WEIGHT_MAX: u16 = 1000;
