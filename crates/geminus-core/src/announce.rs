@@ -75,6 +75,11 @@ impl Announcer {
         }
     }
 
+    /// Whether an address is ours.
+    pub fn owns(&self, address: IpAddr) -> bool {
+        self.ours.contains_key(&address)
+    }
+
     /// Begins every series again: the neighbours may have forgotten or missed us.
     pub fn again(&mut self, now: Instant) {
         let ours: Vec<_> = self.ours.keys().copied().collect();
@@ -83,7 +88,7 @@ impl Announcer {
 
     /// Begins the series of one address again, if it is ours: somebody else claims it.
     pub fn defend(&mut self, address: IpAddr, now: Instant) {
-        if self.ours.contains_key(&address) {
+        if self.owns(address) {
             self.begin(address, now);
         }
     }

@@ -1,11 +1,419 @@
 //! The control plane of one node as one machine: what is heard goes in, what is to be done comes out.
 //!
 //! The driver calls [`Director::handle`] for each input and [`Director::handle_timeout`] when [`Director::poll_timeout`]
-//! says so, and after either carries out what [`Director::poll_effect`] gives until it gives nothing.
+//! says so, and after either carries out what [`Director::poll_effect`] gives until it gives nothing. Before it calls
+//! `handle_timeout` it passes on everything that was already heard: a late look must not count as a missing answer.
 
+mod flood;
 pub mod frame;
+mod heard;
 mod instant;
+mod lease;
+mod orders;
 mod pace;
+mod port;
+mod reload;
+mod told;
+mod work;
 
-pub use instant::Instant;
-pub(crate) use pace::Pace;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::announce::Announcer;
+use crate::journal::{Event, EventKind, Journal};
+use crate::model::{Cluster, Node, Site};
+use crate::neighbour::{Evidence, Mac, Neighbours, Reach, Route};
+use crate::plan::{Link, Overrides};
+
+use self::flood::Flood;
+use self::lease::Lease;
+use self::port::Ports;
+use self::work::{Job, Request, Staged};
+
+pub use self::frame::Claim;
+pub use self::instant::Instant;
+pub use self::orders::{Order, Refusal, Wish};
+pub(crate) use self::pace::Pace;
+pub use self::port::Interface;
+
+/// How long a node that finds nobody forwarding waits for its servers' hardware addresses before it goes active anyway.
+pub const WARM_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a new configuration waits for the hardware addresses of its new servers before it is applied anyway.
+pub const STAGE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long the data plane goes on by itself after `--detach`: enough for an upgrade by hand.
+pub const DETACH_LEASE: Duration = Duration::from_secs(600);
+
+/// How often attaching is tried again while it fails.
+pub const ATTACH_RETRY: Duration = Duration::from_millis(250);
+
+/// How often the defence of one address against one that claims it is told and answered (RFC 5227, `DEFEND_INTERVAL`).
+pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Which caller waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// What the machine hears.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Exactly these interfaces exist.
+    Interfaces(Vec<Interface>),
+    /// One interface is new or changed.
+    Interface(Interface),
+    /// The interface with this index is gone.
+    InterfaceGone(u32),
+    /// The usable link-local address of an interface.
+    LinkLocal {
+        /// Index of the interface.
+        interface: u32,
+        /// None: it has none any more.
+        address: Option<Ipv6Addr>,
+    },
+    /// Routes, rules or addresses changed.
+    RoutesChanged,
+    /// The answer to [`Effect::AskRoute`].
+    Route {
+        /// To whom.
+        server: IpAddr,
+        /// How.
+        route: Route,
+    },
+    /// The kernel's neighbour table says something about an address.
+    KernelNeighbour {
+        /// Index of the interface.
+        interface: u32,
+        /// Whose hardware address.
+        address: IpAddr,
+        /// The hardware address and how well the kernel knows it; none: it does not.
+        known: Option<(Mac, Evidence)>,
+    },
+    /// A frame that claims an address.
+    Claim {
+        /// Index of the interface it came in by.
+        interface: u32,
+        /// What it claims.
+        claim: Claim,
+    },
+    /// The kernel dropped messages; everything has been read anew and passed on.
+    Resynced,
+    /// An operator's order.
+    Order {
+        /// Who waits.
+        ticket: Ticket,
+        /// What is wanted.
+        order: Order,
+    },
+    /// A configuration was read, or could not be.
+    Reload {
+        /// Who waits; none: a signal asked.
+        ticket: Option<Ticket>,
+        /// The site, or why there is none.
+        outcome: Result<Arc<Site>, Refusal>,
+    },
+    /// The outcome of [`Effect::Apply`]: what is different now, or why nothing is.
+    Applied(Result<Vec<String>, String>),
+    /// The outcome of [`Effect::Attach`].
+    Attached(Result<(), String>),
+    /// Leave; with `detach` the data plane goes on for [`DETACH_LEASE`].
+    Stop {
+        /// Whether it goes on.
+        detach: bool,
+    },
+}
+
+/// What the driver does.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Look up the route to a server and answer with [`Input::Route`].
+    AskRoute(IpAddr),
+    /// Read the kernel's neighbour table and pass it on as [`Input::KernelNeighbour`].
+    ReadNeighbours,
+    /// Send a frame out of an interface.
+    Send {
+        /// Index of the interface.
+        interface: u32,
+        /// The whole frame, Ethernet header first.
+        frame: Vec<u8>,
+    },
+    /// From now on frames for this server go there.
+    SetLink {
+        /// Every server with this address.
+        server: IpAddr,
+        /// Where.
+        link: Link,
+    },
+    /// The data plane is active for this long from now on.
+    Renew(Duration),
+    /// The data plane is no longer active.
+    Release,
+    /// Make the data plane say this and answer with [`Input::Applied`] before any other input.
+    Apply {
+        /// The site.
+        site: Arc<Site>,
+        /// What the operator wants otherwise.
+        overrides: Overrides,
+    },
+    /// Attach the program to the node's interface, which has this hardware address, and answer with [`Input::Attached`].
+    Attach {
+        /// Hardware address of the interface.
+        mac: Mac,
+    },
+    /// Tell a waiting caller what is different now, or why nothing is.
+    Answer {
+        /// Who waits.
+        ticket: Ticket,
+        /// What came of it.
+        outcome: Result<Vec<String>, Refusal>,
+    },
+    /// Something happened; it is already in the journal.
+    Tell(Event),
+    /// The node does what it is for: tell whoever supervises it.
+    Ready,
+    /// End the process.
+    Leave {
+        /// Whether the data plane stays.
+        keep: bool,
+    },
+}
+
+/// What a node begins with.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// Which node it is.
+    pub node: Node,
+    /// The site, already applied to the data plane.
+    pub site: Arc<Site>,
+    /// What the operator wants otherwise, as the data plane remembers it.
+    pub overrides: Overrides,
+    /// Every interface of the machine.
+    pub interfaces: Vec<Interface>,
+    /// What was left of the lease when the data plane was opened; zero: nobody forwarded.
+    pub lease_remaining: Duration,
+    /// Whether the data plane was found running.
+    pub adopted: bool,
+    /// Spreads the probes; any number will do.
+    pub seed: u64,
+}
+
+/// What the node is for one cluster, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Whether it owns the cluster's addresses.
+    pub active: bool,
+    /// Why, in words.
+    pub because: String,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Director {
+    node: Node,
+    site: Arc<Site>,
+    overrides: Overrides,
+    ports: Ports,
+    neighbours: Neighbours,
+    announcer: Announcer,
+    lease: Lease,
+    /// Until when the first start waits for hardware addresses; none once it has gone active.
+    cold_until: Option<Instant>,
+    staged: Option<Staged>,
+    waiting: VecDeque<Request>,
+    applying: Option<Job>,
+    attached: bool,
+    attach_told: bool,
+    attach_retry: Option<Instant>,
+    stopping: bool,
+    /// What each server address is called.
+    names: BTreeMap<IpAddr, String>,
+    /// When each claim to an address of ours was last answered.
+    defended: BTreeMap<IpAddr, Instant>,
+    journal: Journal,
+    flood: Flood,
+    effects: VecDeque<Effect>,
+}
+
+impl Director {
+    /// A node whose data plane is open and holds `start.site`.
+    pub fn new(start: Start, now: Instant) -> Self {
+        let mut director = Self {
+            ports: Ports::new(&start.node.interface, start.interfaces),
+            lease: Lease::new(start.site.ha.lease),
+            node: start.node,
+            site: start.site,
+            overrides: start.overrides,
+            neighbours: Neighbours::new(start.seed),
+            announcer: Announcer::default(),
+            cold_until: Some(now + WARM_PATIENCE),
+            staged: None,
+            waiting: VecDeque::new(),
+            applying: None,
+            attached: true,
+            attach_told: false,
+            attach_retry: None,
+            stopping: false,
+            names: BTreeMap::new(),
+            defended: BTreeMap::new(),
+            journal: Journal::default(),
+            flood: Flood::default(),
+            effects: VecDeque::new(),
+        };
+        director.want_servers();
+        director.effects.push_back(Effect::ReadNeighbours);
+        director.begin(start.adopted, start.lease_remaining, now);
+        director
+    }
+
+    /// Takes one input in.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        if self.stopping {
+            return;
+        }
+        match input {
+            Input::Interfaces(all) => {
+                let changes = self.ports.replace(all);
+                self.ports_changed(changes, now);
+            }
+            Input::Interface(interface) => self.interface(interface, now),
+            Input::InterfaceGone(index) => {
+                let changes = self.ports.remove(index);
+                self.ports_changed(changes, now);
+            }
+            Input::LinkLocal { interface, address } => self.ports.set_link_local(interface, address),
+            Input::RoutesChanged => self.neighbours.routes_changed(now),
+            Input::Route { server, route } => self.neighbours.learn_route(server, route, now),
+            Input::KernelNeighbour { interface, address, known } => {
+                self.kernel_neighbour(interface, address, known, now);
+            }
+            Input::Claim { interface, claim } => self.claim(interface, claim, now),
+            Input::Resynced => {
+                let message =
+                    "the kernel dropped netlink messages; links, routes and neighbours were read anew";
+                self.tell(EventKind::Resynced, message, now);
+                self.neighbours.routes_changed(now);
+            }
+            Input::Order { ticket, order } => self.waiting.push_back(Request::Order { ticket, order }),
+            Input::Reload { ticket, outcome } => self.reload(ticket, outcome, now),
+            Input::Applied(outcome) => self.applied(outcome, now),
+            Input::Attached(outcome) => self.attach_ended(outcome, now),
+            Input::Stop { detach } => return self.stop(detach, now),
+        }
+        self.turn(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.stopping {
+            return;
+        }
+        if let Some(renewal) = self.lease.handle_timeout(now) {
+            self.renewed(renewal, now);
+        }
+        if self.attach_retry.is_some_and(|due| due <= now) {
+            self.attach(now);
+        }
+        self.neighbours.handle_timeout(now);
+        self.announcer.handle_timeout(now);
+        for (kind, untold) in self.flood.handle_timeout(now) {
+            let message = format!("and {untold} more {} events like the last ones", kind.word());
+            let event = self.journal.record(now, kind, message);
+            self.effects.push_back(Effect::Tell(event));
+        }
+        self.turn(now);
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called, if ever.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.stopping {
+            return None;
+        }
+        let staged = self.staged.as_ref().map(|staged| staged.until);
+        [
+            self.lease.poll_timeout(),
+            self.neighbours.poll_timeout(),
+            self.announcer.poll_timeout(),
+            self.flood.poll_timeout(),
+            self.cold_until,
+            self.attach_retry,
+            staged,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The site in force.
+    pub const fn site(&self) -> &Arc<Site> {
+        &self.site
+    }
+
+    /// The node this is.
+    pub const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// What the operator wants otherwise than the site.
+    pub const fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// What happened.
+    pub const fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// Where frames for a server go, if that is known.
+    pub fn reach(&self, server: IpAddr) -> Option<Reach> {
+        self.neighbours.reach(server)
+    }
+
+    /// What the node is for a cluster.
+    pub fn standing(&self, cluster: &Cluster) -> Standing {
+        let node = &self.node.name;
+        let standby = |because: String| Standing { active: false, because };
+        if cluster.primary != *node {
+            return standby(format!("node {} is the primary", cluster.primary));
+        }
+        if !self.lease.is_held() {
+            return standby("waiting for the servers' hardware addresses".to_owned());
+        }
+        let because = match self.ports.own() {
+            None => format!("node {node} is the primary, but interface {} is gone", self.node.interface),
+            Some(port) if !port.up => {
+                format!("node {node} is the primary, but interface {} is down", port.name)
+            }
+            Some(_) if !self.attached => {
+                format!(
+                    "node {node} is the primary, but the program is not attached to {}",
+                    self.node.interface
+                )
+            }
+            Some(_) => format!("node {node} is the primary"),
+        };
+        Standing { active: true, because }
+    }
+
+    /// The state of the node in one line, for a supervisor.
+    pub fn summary(&self) -> String {
+        let ours = self.ours().count();
+        let servers = self.names.len();
+        let resolved = self.neighbours.reaches().count();
+        let state = if self.lease.is_held() { "active" } else { "standby" };
+        format!("{state} for {ours} clusters, {resolved} of {servers} servers resolved")
+    }
+
+    fn ours(&self) -> impl Iterator<Item = &Cluster> {
+        self.site.clusters.iter().filter(|cluster| cluster.primary == self.node.name)
+    }
+}

@@ -1,0 +1,261 @@
+//! Being active, reloading, obeying, leaving: what the director does with its lease and its data plane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lease::Renewal;
+use super::orders::{self, Order, Refusal};
+use super::{ATTACH_RETRY, DETACH_LEASE, Director, Effect, Instant, STAGE_PATIENCE, Ticket, reload};
+use crate::journal::EventKind;
+use crate::model::Site;
+use crate::plan::Overrides;
+
+/// What is asked of the data plane.
+#[derive(Debug)]
+pub(super) enum Request {
+    Order { ticket: Ticket, order: Order },
+    Reload { ticket: Option<Ticket>, site: Arc<Site> },
+}
+
+impl Request {
+    const fn ticket(&self) -> Option<Ticket> {
+        match self {
+            Self::Order { ticket, .. } => Some(*ticket),
+            Self::Reload { ticket, .. } => *ticket,
+        }
+    }
+}
+
+/// What the data plane is doing; one at a time.
+#[derive(Debug)]
+pub(super) struct Job {
+    request: Request,
+    /// What is wanted of the servers once it is done.
+    overrides: Overrides,
+}
+
+/// A configuration that waits for the hardware addresses of its new servers.
+#[derive(Debug)]
+pub(super) struct Staged {
+    pub(super) ticket: Option<Ticket>,
+    pub(super) site: Arc<Site>,
+    pub(super) until: Instant,
+}
+
+impl Director {
+    pub(super) fn begin(&mut self, adopted: bool, lease_remaining: Duration, now: Instant) {
+        let started = format!("node {} runs on {}", self.node.name, self.node.interface);
+        self.tell(EventKind::Started, started, now);
+        if adopted {
+            let left = lease_remaining.as_millis();
+            let message = format!("the data plane was found running with {left} ms of its lease left");
+            self.tell(EventKind::Adopted, message, now);
+        }
+        if adopted && !lease_remaining.is_zero() {
+            // Its tables already hold every hardware address, and clients are being served: no pause for warming up.
+            self.go_active(now);
+        }
+        if self.ports.own().is_none() {
+            self.lost(now);
+        }
+    }
+
+    /// After every input: what follows from it.
+    pub(super) fn turn(&mut self, now: Instant) {
+        self.pass_on(now);
+        let warm = self.neighbours.is_warm();
+        if self.cold_until.is_some_and(|until| warm || until <= now) {
+            self.go_active(now);
+        }
+        if let Some(staged) = self.staged.take_if(|staged| warm || staged.until <= now) {
+            self.waiting.push_back(Request::Reload { ticket: staged.ticket, site: staged.site });
+        }
+        self.next_job();
+        self.announcer.handle_timeout(now);
+        self.pass_on(now);
+    }
+
+    /// Takes the lease if any cluster is ours, gives it up if none is.
+    fn go_active(&mut self, now: Instant) {
+        if self.cold_until.take().is_some() {
+            self.effects.push_back(Effect::Ready);
+        }
+        let length = self.site.ha.lease;
+        match (self.ours().count(), self.lease.is_held()) {
+            (0, true) => {
+                self.lease.give_up();
+                self.effects.push_back(Effect::Release);
+                let message = format!("no cluster has node {} as its primary any more", self.node.name);
+                self.tell(EventKind::Standby, message, now);
+            }
+            (0, false) => {
+                let message = format!("no cluster has node {} as its primary", self.node.name);
+                self.tell(EventKind::Standby, message, now);
+            }
+            (clusters, held) => {
+                self.lease.take(length, now);
+                self.effects.push_back(Effect::Renew(length));
+                if !held {
+                    let message =
+                        format!("active for {clusters} clusters, {} ms at a time", length.as_millis());
+                    self.tell(EventKind::Active, message, now);
+                }
+            }
+        }
+        self.own_addresses(now);
+    }
+
+    pub(super) fn renewed(&mut self, renewal: Renewal, now: Instant) {
+        self.effects.push_back(Effect::Renew(self.lease.length()));
+        match renewal {
+            Renewal::Routine => {}
+            Renewal::Lapsed(over) => {
+                let message = format!("the daemon did not run in time: no lease for {} ms", over.as_millis());
+                self.tell(EventKind::LeaseLapsed, message, now);
+                self.announcer.again(now);
+            }
+        }
+    }
+
+    pub(super) fn reload(
+        &mut self,
+        ticket: Option<Ticket>,
+        outcome: Result<Arc<Site>, Refusal>,
+        now: Instant,
+    ) {
+        let checked = outcome.and_then(|site| reload::check(&self.site, &site, &self.node).map(|()| site));
+        match checked {
+            Err(refusal) => {
+                let details = refusal.details.len();
+                let more = if details > 1 { format!(" ({details} errors)") } else { String::new() };
+                self.tell(EventKind::ReloadRefused, format!("{}{more}", refusal.message), now);
+                self.answer(ticket, Err(refusal));
+            }
+            Ok(site) => {
+                let until = now + STAGE_PATIENCE;
+                if let Some(older) = self.staged.replace(Staged { ticket, site, until }) {
+                    let refusal = Refusal::new("a later reload took the place of this one", "nothing to do");
+                    self.answer(older.ticket, Err(refusal));
+                }
+                self.want_servers();
+                self.effects.push_back(Effect::ReadNeighbours);
+                self.neighbours.handle_timeout(now);
+            }
+        }
+    }
+
+    fn next_job(&mut self) {
+        while self.applying.is_none()
+            && let Some(request) = self.waiting.pop_front()
+        {
+            let node = &self.node.name;
+            let wanted = match &request {
+                Request::Order { order, .. } => order
+                    .apply(&self.site, node, &self.overrides)
+                    .map(|after| (Arc::clone(&self.site), after)),
+                Request::Reload { site, .. } => {
+                    Ok((Arc::clone(site), orders::surviving(site, node, &self.overrides)))
+                }
+            };
+            match wanted {
+                Err(refusal) => self.answer(request.ticket(), Err(refusal)),
+                Ok((site, overrides)) => {
+                    self.effects.push_back(Effect::Apply { site, overrides: overrides.clone() });
+                    self.applying = Some(Job { request, overrides });
+                }
+            }
+        }
+    }
+
+    pub(super) fn applied(&mut self, outcome: Result<Vec<String>, String>, now: Instant) {
+        let Some(Job { request, overrides }) = self.applying.take() else { return };
+        let ticket = request.ticket();
+        let answer = match outcome {
+            Ok(changes) => {
+                match request {
+                    Request::Order { order, .. } => self.obeyed(&order, overrides, now),
+                    Request::Reload { site, .. } => self.reloaded(site, overrides, &changes, now),
+                }
+                Ok(changes)
+            }
+            Err(because) => {
+                self.want_servers();
+                self.tell(EventKind::ApplyFailed, format!("the data plane refused a change: {because}"), now);
+                Err(Refusal::new(because, "nothing has changed; geminus check says what fits"))
+            }
+        };
+        self.answer(ticket, answer);
+    }
+
+    fn obeyed(&mut self, order: &Order, overrides: Overrides, now: Instant) {
+        if overrides != self.overrides {
+            self.overrides = overrides;
+            self.tell(order.kind(), order.told(), now);
+        }
+    }
+
+    fn reloaded(&mut self, site: Arc<Site>, overrides: Overrides, changes: &[String], now: Instant) {
+        self.site = site;
+        self.overrides = overrides;
+        self.want_servers();
+        if self.cold_until.is_none() && (self.lease.is_held() || self.ours().next().is_some()) {
+            self.go_active(now);
+        }
+        let what = match changes {
+            [] => "no change".to_owned(),
+            [only] => only.clone(),
+            [first, rest @ ..] => format!("{first} and {} more changes", rest.len()),
+        };
+        self.tell(EventKind::Reloaded, format!("the configuration was read again: {what}"), now);
+    }
+
+    pub(super) fn attach(&mut self, now: Instant) {
+        self.attached = false;
+        self.attach_retry = None;
+        match self.ports.own().and_then(|port| port.mac) {
+            Some(mac) => self.effects.push_back(Effect::Attach { mac }),
+            None => self.attach_retry = self.ports.own().map(|_| now + ATTACH_RETRY),
+        }
+    }
+
+    pub(super) fn attach_ended(&mut self, outcome: Result<(), String>, now: Instant) {
+        let interface = self.node.interface.clone();
+        match outcome {
+            Ok(()) => {
+                self.attached = true;
+                self.attach_told = false;
+                self.tell(EventKind::LinkBack, format!("the program is attached to {interface}"), now);
+                self.announcer.again(now);
+            }
+            Err(because) => {
+                self.attach_retry = self.ports.own().map(|_| now + ATTACH_RETRY);
+                if !std::mem::replace(&mut self.attach_told, true) {
+                    self.tell(
+                        EventKind::AttachFailed,
+                        format!("cannot attach to {interface}: {because}"),
+                        now,
+                    );
+                }
+            }
+        }
+    }
+
+    pub(super) fn stop(&mut self, detach: bool, now: Instant) {
+        let held = self.lease.is_held();
+        if detach && held {
+            self.effects.push_back(Effect::Renew(DETACH_LEASE));
+            let minutes = DETACH_LEASE.as_secs() / 60;
+            let message = format!("the data plane goes on without the daemon for {minutes} min");
+            self.tell(EventKind::Detached, message, now);
+        } else {
+            self.effects.push_back(Effect::Release);
+            self.tell(EventKind::Stopping, "the daemon leaves and the data plane with it", now);
+        }
+        self.effects.push_back(Effect::Leave { keep: detach });
+        self.stopping = true;
+    }
+
+    fn answer(&mut self, ticket: Option<Ticket>, outcome: Result<Vec<String>, Refusal>) {
+        self.effects.extend(ticket.map(|ticket| Effect::Answer { ticket, outcome }));
+    }
+}
