@@ -23,6 +23,7 @@ pub(crate) fn check_and_test(workspace: &mut Workspace) -> Result<()> {
 
     heading("lints");
     command::run(workspace.cargo().args(LINTS))?;
+    command::run(&mut bpf_lints(workspace))?;
 
     heading("documentation");
     command::run(workspace.cargo().env("RUSTDOCFLAGS", "-D warnings").args(DOCUMENTATION))?;
@@ -31,6 +32,16 @@ pub(crate) fn check_and_test(workspace: &mut Workspace) -> Result<()> {
 }
 
 const LINTS: [&str; 7] = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+
+/// The BPF program's lints, with the `core` that is built for it; `build-std` is why a stable compiler is told that it
+/// may.
+fn bpf_lints(workspace: &Workspace) -> Command {
+    let mut cargo = workspace.cargo();
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_TARGET_DIR", workspace.target.join("bpf-lints"));
+    cargo.args(["clippy", "--release", "--manifest-path", BPF_MANIFEST]);
+    cargo.args(["-Z", "build-std=core", "--target", "bpfel-unknown-none", "--", "-D", "warnings"]);
+    cargo
+}
 
 /// Every library; a binary of the same name as its library would overwrite the library's pages.
 const DOCUMENTATION: [&str; 4] = ["doc", "--workspace", "--no-deps", "--all-features"];

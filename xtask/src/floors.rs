@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use crate::command;
 use crate::setup::{self, Scope};
 use crate::tally::Tally;
-use crate::workspace::Workspace;
+use crate::workspace::{PRIVILEGED, PrivilegedTest, Workspace};
 
 /// A kind of test, by what it needs to run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,26 +39,38 @@ impl Floor {
         self != Self::Units
     }
 
-    /// The privileged floors are built like the binary they run, so that one set of release artefacts serves all.
+    /// The privileged test targets of this floor: the data plane's tests talk to the kernel alone, all others to a
+    /// whole site.
+    fn privileged_tests(self, workspace: &Workspace) -> Vec<&PrivilegedTest> {
+        let is_kernel = |test: &PrivilegedTest| test.package == "geminus-dataplane";
+        let belongs = |test: &&PrivilegedTest| match self {
+            Self::Units => false,
+            Self::Kernel => is_kernel(test),
+            Self::Lab => !is_kernel(test),
+        };
+        workspace.privileged_tests.iter().filter(belongs).collect()
+    }
+
     fn tests(self, workspace: &Workspace) -> Command {
         let mut cargo = workspace.cargo();
         cargo.args(["test", "--no-fail-fast"]);
-        match self {
-            Self::Units => cargo.arg("--workspace"),
-            Self::Kernel => cargo.args(PRIVILEGED_RELEASE).args(["--package", "geminus-dataplane"]),
+        if self == Self::Units {
+            cargo.arg("--workspace");
+            return cargo;
+        }
+        // The release profile, like the binary that the lab runs: one set of artefacts serves both.
+        cargo.args(["--release", "--features", PRIVILEGED]);
+        for PrivilegedTest { package, name } in self.privileged_tests(workspace) {
+            cargo.args(["--package", package, "--test", name]);
+        }
+        if self == Self::Lab {
+            cargo.env("GEMINUS_BIN", workspace.release_binary("geminus"));
             // One site at a time: a second one on the same cores would show as the first one's delay.
-            Self::Lab => cargo
-                .args(PRIVILEGED_RELEASE)
-                .args(["--package", "geminus-lab", "--", "--test-threads=1"])
-                .env("GEMINUS_BIN", workspace.release_binary("geminus")),
-        };
+            cargo.args(["--", "--test-threads=1"]);
+        }
         cargo
     }
 }
-
-/// Privileged tests are test targets that require this feature, so that a plain `cargo test` never skips one in
-/// silence.
-const PRIVILEGED_RELEASE: [&str; 5] = ["--release", "--features", "privileged", "--test", "*"];
 
 /// Runs one floor, or all in order; every floor runs even when an earlier one failed.
 pub(crate) fn test(workspace: &mut Workspace, only: Option<Floor>) -> Result<()> {
@@ -89,6 +101,13 @@ pub(crate) fn test(workspace: &mut Workspace, only: Option<Floor>) -> Result<()>
 
 fn run(workspace: &Workspace, floor: Floor, complaints: &mut Vec<String>) -> Result<Tally> {
     let mut tally = Tally::default();
+    if floor.is_privileged() && floor.privileged_tests(workspace).is_empty() {
+        complaints.push(format!(
+            "{}: there is no test target that requires the feature `{PRIVILEGED}`",
+            floor.heading()
+        ));
+        return Ok(tally);
+    }
     if floor == Floor::Lab
         && let Err(error) = build_binary(workspace)
     {
@@ -131,7 +150,43 @@ pub(crate) fn heading(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
+
+    fn workspace(privileged: &[(&str, &str)]) -> Workspace {
+        let test = |(package, name): &(&str, &str)| PrivilegedTest {
+            package: (*package).into(),
+            name: (*name).into(),
+        };
+        Workspace {
+            root: PathBuf::from("."),
+            target: PathBuf::from("target"),
+            privileged_tests: privileged.iter().map(test).collect(),
+            bpf_compiler: None,
+        }
+    }
+
+    #[test]
+    fn every_privileged_test_runs_on_exactly_one_floor() {
+        let all =
+            [("geminus-dataplane", "differential"), ("geminus", "content_host"), ("geminus-lab", "site")];
+        let workspace = workspace(&all);
+        let runs = |name: &str| {
+            let named =
+                |floor: &Floor| command::shown(&floor.tests(&workspace)).contains(&format!("--test {name}"));
+            Floor::ALL.into_iter().filter(named).collect::<Vec<_>>()
+        };
+        assert_eq!(runs("differential"), [Floor::Kernel]);
+        assert_eq!(runs("content_host"), [Floor::Lab]);
+        assert_eq!(runs("site"), [Floor::Lab]);
+    }
+
+    #[test]
+    fn the_first_floor_asks_for_no_privileged_test() {
+        let shown = command::shown(&Floor::Units.tests(&workspace(&[("geminus-lab", "site")])));
+        assert!(!shown.contains(PRIVILEGED), "{shown}");
+    }
 
     const GREEN: Tally = Tally { passed: 5, failed: 0, ignored: 0 };
 

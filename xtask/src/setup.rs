@@ -56,7 +56,7 @@ pub(crate) fn ensure(workspace: &mut Workspace, scope: Scope) -> Result<()> {
         bail!("{} missing that cannot be installed from here", things(plan.obstacles.len()));
     }
     for step in &plan.steps {
-        println!("setup: will install {}", step.announcement());
+        println!("setup: will bring {}", step.announcement());
     }
     install::perform(workspace, &plan.steps)?;
 

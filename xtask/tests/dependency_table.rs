@@ -41,7 +41,10 @@ const TABLE: &[Row] = &[
             ("thiserror", "errors that name the failed thing"),
             ("toml", "the configuration file, with the place of each value"),
         ],
-        tests: &[],
+        tests: &[
+            ("proptest", "laws over rings and configurations"),
+            ("serde_json", "golden rings and the schema, read back"),
+        ],
     },
     Row {
         name: "geminus-api",
@@ -74,29 +77,47 @@ const TABLE: &[Row] = &[
             ("geminus-packet", "the host build that `explain` compares with"),
         ],
         others: &[
-            ("anyhow", "errors at the top of the process"),
-            ("libc", "packet sockets, netlink and peer credentials"),
+            ("blake3", "the digest that names the running configuration"),
+            ("libc", "constants of packet sockets and netlink"),
+            ("netlink-packet-core", "netlink's message framing"),
+            (
+                "netlink-packet-route",
+                "links, neighbours and routes, encoded by those who know every attribute",
+            ),
+            ("netlink-sys", "netlink's socket, also as a stream of events"),
+            ("rustix", "system calls without unsafe code of our own"),
+            ("sd-notify", "readiness and watchdog, said to systemd"),
             ("serde_json", "the control API's lines"),
             ("thiserror", "errors that name the failed thing"),
             ("tokio", "one thread's sockets, timers and signals"),
             ("tracing", "structured log records"),
             ("tracing-subscriber", "their way to the terminal and to JSON"),
         ],
-        tests: &[],
+        tests: &[("tempfile", "runtime directories that vanish with the test")],
     },
     Row {
         name: "geminus",
         members: &[
             ("geminus-api", "the answers it prints"),
             ("geminus-core", "`check` reads a configuration without a daemon"),
-            ("geminus-daemon", "`run`"),
+            ("geminus-daemon", "`run`, in the same binary"),
         ],
         others: &[
-            ("anyhow", "errors at the top of the process"),
             ("clap", "the command line"),
+            ("clap_complete", "`completions`, from the same definition"),
+            ("clap_mangen", "`man`, from the same definition"),
+            ("netlink-packet-core", "`host`: netlink's message framing"),
+            ("netlink-packet-route", "`host`: addresses on `lo`"),
+            ("netlink-sys", "`host`: netlink's socket"),
+            ("serde", "`--json` of the verbs that ask no daemon"),
             ("serde_json", "`--json`"),
+            ("socket2", "the control socket with its time limits"),
+            ("unicode-width", "tables that line up whatever the names are written in"),
         ],
-        tests: &[],
+        tests: &[
+            ("insta", "snapshots of what people read"),
+            ("tempfile", "configuration files that vanish with the test"),
+        ],
     },
     Row {
         name: "geminus-lab",
@@ -106,9 +127,14 @@ const TABLE: &[Row] = &[
         )],
         others: &[
             ("anyhow", "errors that tell the story of a failed step"),
-            ("libc", "network namespaces and signals"),
+            ("clap", "its own few verbs"),
+            ("libc", "constants of namespaces and sockets"),
+            ("maud", "the report's page, checked when it is compiled"),
+            ("plotters", "the report's charts"),
+            ("rustix", "network namespaces and mounts without unsafe code of our own"),
             ("serde", "the figures that a run writes"),
             ("serde_json", "the answers of `--json`"),
+            ("signal-hook", "an interrupted run cleans up after itself"),
         ],
         tests: &[],
     },
@@ -259,7 +285,7 @@ fn packages() -> Vec<Value> {
 }
 
 fn metadata(manifest: &Path) -> Value {
-    let mut cargo = Command::new(env!("CARGO"));
+    let mut cargo = Command::new(std::env::var_os("CARGO").expect("cargo test says which cargo it is"));
     cargo.args(["metadata", "--no-deps", "--offline", "--format-version=1", "--manifest-path"]).arg(manifest);
     let output = cargo.output().expect("cargo can be started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -267,7 +293,9 @@ fn metadata(manifest: &Path) -> Value {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a directory of the workspace").to_owned()
+    // Asked at run time: checkouts that share a target directory share this binary too.
+    let own = std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo test says where the package is");
+    Path::new(&own).parent().expect("xtask is a directory of the workspace").to_owned()
 }
 
 /// A dependency by path is one of ours.

@@ -143,12 +143,16 @@ impl NginxHeldBack {
 
     /// Neither running now, where somebody else's policy let it start, nor after the next boot.
     fn leave_stopped(self) -> Result<()> {
+        let quietly = |program: &str, arguments: &[&str]| {
+            command::capture(Command::new(program).args(arguments).env("PATH", command::search_path()))
+        };
         if Path::new("/run/systemd/system").is_dir() {
-            command::capture(Command::new("systemctl").args(["disable", "--now", "nginx"]))?;
-        } else if !self.policy_is_ours && Path::new("/run/nginx.pid").exists() {
-            command::capture(
-                Command::new("service").args(["nginx", "stop"]).env("PATH", command::search_path()),
-            )?;
+            quietly("systemctl", &["disable", "--now", "nginx"])?;
+        } else {
+            quietly("update-rc.d", &["nginx", "disable"])?;
+            if !self.policy_is_ours && Path::new("/run/nginx.pid").exists() {
+                quietly("service", &["nginx", "stop"])?;
+            }
         }
         println!("setup: nginx is installed but neither started nor enabled: the lab starts its own");
         Ok(())
