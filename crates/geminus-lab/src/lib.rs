@@ -5,10 +5,14 @@
 //! Traffic stays inside namespaces that the run made, uses documentation addresses only and ends by itself; every
 //! thing made is written in a ledger ([`undo`]) and undone, also after a signal or, by the next run, after a crash.
 
+pub mod balancer;
+pub mod demo;
 pub mod kernel;
+pub mod measure;
 pub mod namespace;
 mod nginx;
 pub mod process;
+pub mod report;
 pub mod site;
 pub mod traffic;
 pub mod undo;

@@ -20,7 +20,7 @@ pub const UNEXPOSED: u16 = 8080;
 /// Size of the file behind `/page`.
 pub const PAGE_BYTES: usize = 16 * 1024;
 /// Size of the file behind `/slow`, which is sent at [`SLOW_BYTES_PER_SECOND`].
-pub const SLOW_BYTES: usize = 512 * 1024;
+pub const SLOW_BYTES: usize = 256 * 1024;
 /// How fast `/slow` flows.
 pub const SLOW_BYTES_PER_SECOND: usize = 64 * 1024;
 

@@ -13,7 +13,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -219,8 +218,8 @@ impl Site {
     }
 
     /// What undoes this site.
-    pub(crate) fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub(crate) fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.ledger)
     }
 
     /// Starts nginx on a machine and waits until it answers.
@@ -255,13 +254,6 @@ impl Site {
             "route replace {}/32 via {}\nroute replace {}/128 via {}\n",
             CLUSTER.v4, machine.addresses.v4, CLUSTER.v6, machine.addresses.v6
         ))
-    }
-
-    /// Runs `ping` once from the client.
-    pub fn reaches(&self, address: IpAddr) -> bool {
-        let timeout = Duration::from_secs(1);
-        crate::traffic::probe::tcp(&self.client, (address, 80).into(), timeout)
-            .is_ok_and(|state| state == crate::traffic::probe::PortState::Open)
     }
 }
 

@@ -1,4 +1,5 @@
 //! The ground the other laws stand on, without a balancer: the site, its servers and its clients.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::sync::Arc;
 use std::time::Duration;

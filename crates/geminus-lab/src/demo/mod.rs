@@ -1,0 +1,61 @@
+//! The demonstration: every promise shown with figures, on the terminal as it goes and in a report at the end.
+
+mod promise;
+mod sampler;
+mod scenes;
+mod screen;
+mod stage;
+mod story;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+pub use promise::Promise;
+pub(crate) use promise::{bytes, grouped};
+pub use sampler::{Sample, Samples};
+pub use story::{About, Mark, Restart, Share, Story};
+
+use scenes::Scene;
+use screen::Screen;
+use stage::Stage;
+
+/// What the demonstration shows and where it writes.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The binary under test.
+    pub geminus: PathBuf,
+    /// The report.
+    pub report: PathBuf,
+    /// Half the time, a quarter of the traffic.
+    pub fast: bool,
+}
+
+/// Runs it; the answer is whether every promise was kept.
+///
+/// # Errors
+/// When the site cannot be built, the daemon does not start or the report cannot be written. A promise that was not
+/// kept is an answer, no error.
+pub fn run(options: &Options) -> Result<bool> {
+    let screen = Screen::new();
+    screen.title();
+    let mut stage = Stage::build(options)?;
+    screen.site(&stage.about());
+    let mut promises = Vec::new();
+    for scene in Scene::ALL {
+        screen.begins(scene.title());
+        let promise = scene.play(&mut stage);
+        screen.ends(&promise);
+        promises.push(promise);
+    }
+    let story = stage.end(promises)?;
+    write_report(&options.report, &story)?;
+    screen.summary(&story, &options.report);
+    Ok(story.kept())
+}
+
+fn write_report(path: &Path, story: &Story) -> Result<()> {
+    use anyhow::Context as _;
+    let page = crate::report::page(story)?;
+    std::fs::write(path, page).with_context(|| format!("cannot write the report to {}", path.display()))
+}

@@ -1,0 +1,103 @@
+//! Everything the demonstration found out: what the report is made from.
+
+use std::time::Duration;
+
+use crate::measure::Carried;
+use crate::site::Family;
+use crate::traffic::Answer;
+
+use super::promise::Promise;
+use super::sampler::Samples;
+
+/// The whole demonstration.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    /// Where it was played.
+    pub about: About,
+    /// The promises, in the order of the scenes.
+    pub promises: Vec<Promise>,
+    /// Answers to new connections.
+    pub arrivals: Vec<Answer>,
+    /// Answers on connections that were open all the time.
+    pub stayers: Vec<Answer>,
+    /// What happened when.
+    pub marks: Vec<Mark>,
+    /// Who got how many of the new flows.
+    pub shares: Vec<Share>,
+    /// What the switch carried while replies were heavy.
+    pub carried: Vec<(Family, Carried)>,
+    /// Losses over the restart.
+    pub restart: Restart,
+    /// Requests of all kinds that were answered, and lost.
+    pub requests: (u64, u64),
+    /// Processor time and memory.
+    pub cost: Samples,
+}
+
+/// Where the demonstration was played.
+#[derive(Debug, Clone, Default)]
+pub struct About {
+    /// Version of the daemon.
+    pub version: String,
+    /// Release of the kernel.
+    pub kernel: String,
+    /// Processors.
+    pub processors: usize,
+    /// `native` or `generic`.
+    pub mode: String,
+    /// Name of the dispatcher.
+    pub node: String,
+    /// When, for people.
+    pub date: String,
+    /// How long it took.
+    pub took: Duration,
+    /// Kernel memory of the tables, bytes.
+    pub tables: u64,
+    /// Content hosts with their weights.
+    pub servers: Vec<(String, u16)>,
+}
+
+/// Something that happened to the site.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// When, on the clock of the answers.
+    pub at: Duration,
+    /// What, in a few words.
+    pub what: &'static str,
+}
+
+/// A server's part of the new flows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// Address family of the cluster.
+    pub family: Family,
+    /// The server.
+    pub server: String,
+    /// What its weight promises, 0 to 1.
+    pub wanted: f64,
+    /// What it got, 0 to 1.
+    pub measured: f64,
+}
+
+/// The daemon was killed and came back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Restart {
+    /// Time without a daemon.
+    pub away: Duration,
+    /// Numbered packets sent meanwhile.
+    pub sent: u64,
+    /// Numbered packets lost.
+    pub lost: u64,
+}
+
+impl Story {
+    /// Whether every promise was kept.
+    pub fn kept(&self) -> bool {
+        self.promises.iter().all(Promise::kept)
+    }
+
+    /// How many were.
+    pub fn kept_count(&self) -> usize {
+        self.promises.iter().filter(|promise| promise.kept()).count()
+    }
+}
