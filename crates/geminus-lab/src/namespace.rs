@@ -93,6 +93,16 @@ impl Namespace {
     }
 }
 
+/// Index of an interface in the calling thread's namespace.
+///
+/// # Errors
+/// When there is none.
+pub fn index_of(device: &str) -> Result<u32> {
+    let output = run(Command::new("ip").args(["-o", "link", "show", "dev", device]))?;
+    let index = output.split(':').next().and_then(|first| first.trim().parse().ok());
+    index.with_context(|| format!("no interface {device}"))
+}
+
 /// Runs a command to its end and returns what it printed; its own words are the error.
 pub(crate) fn run(command: &mut Command) -> Result<String> {
     feed(command, "")

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result, bail};
 
 use crate::kernel::{Attached, PassProgram};
-use crate::namespace::{Namespace, run};
+use crate::namespace::{Namespace, index_of};
 use crate::nginx;
 use crate::process::Process;
 use crate::undo::{self, Debt, FOLDER_PREFIX, Ledger, NAMESPACE_PREFIX};
@@ -365,13 +365,6 @@ fn pass_on_ports<'a>(
             })
             .collect()
     })
-}
-
-/// Index of an interface in the calling thread's namespace.
-pub(crate) fn index_of(device: &str) -> Result<u32> {
-    let output = run(std::process::Command::new("ip").args(["-o", "link", "show", "dev", device]))?;
-    let index = output.split(':').next().and_then(|first| first.trim().parse().ok());
-    index.with_context(|| format!("no interface {device}"))
 }
 
 /// Hexadecimal digits that look like the decimal number: 21 gives 0x21, so `::21` belongs to `.21`.

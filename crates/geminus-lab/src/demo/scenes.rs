@@ -2,15 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
-use crate::balancer::{counted, servers_of};
+use crate::balancer::counted;
 use crate::measure::{self, Usage};
-use crate::site::{CLUSTER, Family};
-use crate::traffic::echo::{ECHO, PacketProbe};
+use crate::site::Family;
 use crate::traffic::keepers::{self, Download, Kept};
 use crate::traffic::probe::{self, PortState};
-use crate::traffic::visitors;
 use crate::traffic::{Tally, cluster, rate};
 use crate::{HTTP, SLOW_BYTES, UNEXPOSED};
 
@@ -18,8 +16,6 @@ use super::promise::{Promise, bytes, grouped, milliseconds};
 use super::stage::Stage;
 use super::story::{Restart, Share};
 
-/// Visitors that come at once when a scene counts them.
-const AT_ONCE: usize = 16;
 /// The server that is drained.
 const DRAINED: &str = "web2";
 /// Resident memory that a daemon may have besides tables.
@@ -92,7 +88,7 @@ impl Scene {
 
 fn weights(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
     let count = stage.number(3000);
-    let sum: u16 = stage.wanted.servers.iter().map(|(_, weight)| weight).sum();
+    let sum: u16 = stage.ground.wanted.servers.iter().map(|(_, weight)| weight).sum();
     for family in Family::BOTH {
         let tally = come(stage, family, count)?;
         promise.must_lose_nothing("requests", &tally.lost);
@@ -119,7 +115,8 @@ fn weights(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
         }
         stage.shares.extend(shares);
     }
-    let words: Vec<String> = stage.wanted.servers.iter().map(|(_, weight)| weight.to_string()).collect();
+    let words: Vec<String> =
+        stage.ground.wanted.servers.iter().map(|(_, weight)| weight.to_string()).collect();
     promise.say(format!("the weights are {}", words.join(" : ")));
     Ok(())
 }
@@ -131,16 +128,16 @@ fn shares_of(tally: &Tally, family: Family, stage: &Stage, sum: u16) -> Vec<Shar
         wanted: f64::from(*weight) / f64::from(sum),
         measured: tally.of(&host.name) as f64 / tally.answered().max(1) as f64,
     };
-    stage.wanted.servers.iter().map(share).collect()
+    stage.ground.wanted.servers.iter().map(share).collect()
 }
 
 fn direct_return(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
     stage.mark("full load");
     for family in Family::BOTH {
-        let before = measure::carried(&stage.site, family)?;
+        let before = measure::carried(&stage.ground.site, family)?;
         let to = cluster(family, HTTP);
-        let rate = rate::measure(&stage.site.client, to, "/page", 16, stage.time(4.0))?;
-        let carried = measure::carried(&stage.site, family)?.since(before);
+        let rate = rate::measure(stage.ground.client(), to, "/page", 16, stage.time(4.0))?;
+        let carried = measure::carried(&stage.ground.site, family)?.since(before);
         stage.requests.0 += rate.requests;
         stage.requests.1 += rate.errors;
         promise.must(rate.errors == 0, || format!("{} of {} requests failed", rate.errors, rate.requests));
@@ -158,7 +155,7 @@ fn direct_return(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
         ));
         stage.carried.push((family, carried));
     }
-    let looped = counted(&stage.balancer.status()?, "drop", Some("source-is-cluster"));
+    let looped = counted(&stage.ground.balancer.status()?, "drop", Some("source-is-cluster"));
     promise.must(looped == 0, || format!("the program itself saw {looped} packets from a cluster address"));
     stage.mark("steady again");
     Ok(())
@@ -167,12 +164,12 @@ fn direct_return(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
 fn drain(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
     let downloads = (0..6)
         .flat_map(|_| Family::BOTH)
-        .map(|family| Download::start(&stage.site.client, cluster(family, HTTP), "/slow"))
+        .map(|family| Download::start(stage.ground.client(), cluster(family, HTTP), "/slow"))
         .collect::<Result<Vec<_>>>()?;
     // Every download has its server before there is one less to have.
     std::thread::sleep(Duration::from_millis(300));
     let before = stage.kept();
-    stage.balancer.tell(&["drain", DRAINED])?;
+    stage.ground.balancer.tell(&["drain", DRAINED])?;
     stage.mark("web2 drained");
     let count = stage.number(600);
     let mut new = come(stage, Family::V4, count)?;
@@ -201,7 +198,7 @@ fn drain(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
         old.0,
         grouped(old.1)
     ));
-    stage.balancer.tell(&["undrain", DRAINED])?;
+    stage.ground.balancer.tell(&["undrain", DRAINED])?;
     stage.mark("web2 back");
     let again = come(stage, Family::V4, count)?;
     promise.must(again.of(DRAINED) > 0, || format!("{DRAINED} got no new connection after undrain"));
@@ -210,13 +207,11 @@ fn drain(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
 
 fn join(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
     let before = stage.kept();
-    let probe = packet_probe(stage)?;
+    let probe = stage.ground.probe(1000)?;
     let spare = stage.spare.clone();
-    stage.wanted.servers.push((spare.clone(), 30));
-    stage.balancer.configure(&stage.wanted)?;
-    stage.balancer.tell(&["reload"])?;
+    stage.ground.wanted.servers.push((spare.clone(), 30));
     stage.mark("web4 joins");
-    wait_until_up(stage, &spare.name)?;
+    stage.ground.apply()?;
     let count = stage.number(1200);
     let mut new = come(stage, Family::V4, count)?;
     new.add(come(stage, Family::V6, count)?);
@@ -248,11 +243,11 @@ fn join(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
 fn shut(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
     const PORTS: [u16; 5] = [22, 443, 3306, 6379, UNEXPOSED];
     let patience = Duration::from_millis(400);
-    let web1 = (stage.site.hosts[0].addresses.v4, UNEXPOSED).into();
-    let direct = probe::tcp(&stage.site.client, web1, patience)?;
+    let web1 = (stage.ground.site.hosts[0].addresses.v4, UNEXPOSED).into();
+    let direct = probe::tcp(stage.ground.client(), web1, patience)?;
     promise.must(direct == PortState::Open, || format!("port {UNEXPOSED} of web1 itself is {direct:?}"));
-    let before = counted(&stage.balancer.status()?, "drop", Some("unexposed"));
-    let client = &stage.site.client;
+    let before = counted(&stage.ground.balancer.status()?, "drop", Some("unexposed"));
+    let client = stage.ground.client();
     let states = std::thread::scope(|scope| {
         let ports = Family::BOTH.into_iter().flat_map(|family| PORTS.map(|port| cluster(family, port)));
         let attempts: Vec<_> = ports
@@ -268,7 +263,7 @@ fn shut(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
             .map(|attempt| attempt.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
             .collect::<Result<Vec<_>>>()
     })?;
-    let dropped = counted(&stage.balancer.status()?, "drop", Some("unexposed")) - before;
+    let dropped = counted(&stage.ground.balancer.status()?, "drop", Some("unexposed")) - before;
     let tried = states.len() as u64;
     let silent = states.iter().filter(|state| **state == PortState::Silent).count() as u64;
     promise.must(silent == tried, || {
@@ -286,18 +281,18 @@ fn shut(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
 
 fn restart(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
     let before = stage.kept();
-    let probe = packet_probe(stage)?;
+    let probe = stage.ground.probe(1000)?;
     std::thread::sleep(stage.time(0.5));
     stage.sampler.no_daemon();
-    stage.balancer.kill()?;
+    stage.ground.balancer.kill()?;
     stage.mark("kill -9");
     let gone = Instant::now();
     std::thread::sleep(Duration::from_millis(1500));
-    stage.balancer.start()?;
+    stage.ground.balancer.start()?;
     let away = gone.elapsed();
     stage.mark("restarted");
     stage.watch_daemon()?;
-    let adopted = stage.balancer.status()?.data_plane.adopted;
+    let adopted = stage.ground.balancer.status()?.data_plane.adopted;
     // Longer than a lease: the new daemon renews it.
     std::thread::sleep(stage.time(6.0).max(Duration::from_secs(6)));
     let packets = probe.stop()?;
@@ -333,14 +328,14 @@ fn restart(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
 fn neighbour(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
     let tally = stage.end_neighbours()?;
     promise.must_lose_nothing("requests", &tally.lost);
-    let name = stage.site.dispatchers[0].name.clone();
+    let name = stage.ground.dispatcher().name.clone();
     promise.must(tally.of(&name) == tally.answered() && tally.answered() > 0, || {
         format!("{} of {} answers came from {name}", tally.of(&name), tally.answered())
     });
     promise.say(format!(
         "its own web server on {} and {} answered {} requests since before Geminus was there, {} lost",
-        stage.site.dispatchers[0].addresses.v4,
-        stage.site.dispatchers[0].addresses.v6,
+        stage.ground.dispatcher().addresses.v4,
+        stage.ground.dispatcher().addresses.v6,
         grouped(tally.answered()),
         tally.lost.len()
     ));
@@ -363,7 +358,7 @@ fn everybody(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
         grouped(keepers::answered(&kept)),
         milliseconds(keepers::slowest(&kept))
     ));
-    let warnings = stage.balancer.warnings();
+    let warnings = stage.ground.balancer.warnings();
     promise.must(warnings.is_empty(), || {
         let first = warnings.first().map(String::as_str).unwrap_or_default();
         format!("the daemon warned {} times, first: {first}", warnings.len())
@@ -373,14 +368,14 @@ fn everybody(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
 
 fn cost(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
     let samples = stage.sampler.samples();
-    let pid = stage.balancer.process()?.pid();
+    let pid = stage.ground.balancer.process()?.pid();
     // What the last clients left behind is not idleness.
     std::thread::sleep(Duration::from_millis(500));
     let (before, begun) = (Usage::of(pid)?, Instant::now());
     std::thread::sleep(stage.time(4.0));
     let after = Usage::of(pid)?;
     let idle = (after.cpu - before.cpu).as_secs_f64() / begun.elapsed().as_secs_f64();
-    let status = stage.balancer.status()?;
+    let status = stage.ground.balancer.status()?;
     promise.must(after.own_memory <= MEMORY, || {
         format!("the daemon has {} of its own", bytes(after.own_memory))
     });
@@ -402,14 +397,9 @@ fn cost(stage: &mut Stage, promise: &mut Promise) -> Result<()> {
 
 /// Lets visitors come to the cluster and counts them.
 fn come(stage: &mut Stage, family: Family, count: u64) -> Result<Tally> {
-    let tally = visitors::count(&stage.site.client, cluster(family, HTTP), count, AT_ONCE)?;
+    let tally = stage.ground.come(family, count)?;
     stage.count(&tally);
     Ok(tally)
-}
-
-fn packet_probe(stage: &Stage) -> Result<PacketProbe> {
-    let targets = Family::BOTH.map(|family| cluster(family, ECHO));
-    PacketProbe::start(&stage.site.client, &targets, 16, 1000)
 }
 
 /// Judges the connections that were open before; how many they are and what they have answered since.
@@ -425,19 +415,4 @@ fn old_flows(
     let stuck = mine.iter().filter(|(old, new)| new.answered <= old.answered).count();
     promise.must(stuck == 0, || format!("{stuck} open connections made no progress"));
     (mine.len() as u64, mine.iter().map(|(old, new)| new.answered.saturating_sub(old.answered)).sum())
-}
-
-fn wait_until_up(stage: &Stage, server: &str) -> Result<()> {
-    let begun = Instant::now();
-    loop {
-        let status = stage.balancer.status()?;
-        let mut mine = servers_of(&status).filter(|one| one.name == server).peekable();
-        if mine.peek().is_some() && mine.all(|one| one.state == geminus_api::ServerState::Up) {
-            return Ok(());
-        }
-        if begun.elapsed() > Duration::from_secs(5) {
-            bail!("{server} does not come up on {}", CLUSTER.v4);
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

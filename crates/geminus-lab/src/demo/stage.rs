@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::HTTP;
-use crate::balancer::{Balancer, Wanted};
-use crate::measure::{self, Carried};
-use crate::site::{CLUSTER, Family, Machine, Site};
-use crate::traffic::echo::EchoServers;
+use crate::balanced::Balanced;
+use crate::measure::Carried;
+use crate::site::{Family, Machine};
 use crate::traffic::keepers::{self, Keepers, Kept};
 use crate::traffic::visitors::Visitors;
 use crate::traffic::{Recorder, Tally, cluster};
@@ -33,12 +32,10 @@ pub(super) struct Stage {
     visitors: Option<Visitors>,
     keepers: Option<Keepers>,
     neighbours: Option<Visitors>,
-    _echo: EchoServers,
     pub(super) sampler: Sampler,
-    pub(super) balancer: Balancer,
-    pub(super) wanted: Wanted,
+    pub(super) ground: Balanced,
+    /// The content host that is in no service yet.
     pub(super) spare: Machine,
-    pub(super) site: Arc<Site>,
     pub(super) fast: bool,
     arrivals: Arc<Recorder>,
     stayers: Arc<Recorder>,
@@ -56,37 +53,30 @@ impl Stage {
     /// Builds the site, starts the daemon and lets the clients in.
     pub(super) fn build(options: &Options) -> Result<Self> {
         let begun = Instant::now();
-        let mut site = Site::builder().content_hosts(4).build()?;
-        let dispatcher = site.dispatchers[0].clone();
-        // Another program on the dispatcher's machine, there before Geminus is.
-        site.serve_http(&dispatcher)?;
-        measure::count_in_switch(&site)?;
-        let mut wanted = Wanted::of(&site);
-        let (spare, _) = wanted.servers.pop().context("four content hosts were built")?;
-        for ((_, weight), wish) in wanted.servers.iter_mut().zip(WEIGHTS) {
+        let mut ground = Balanced::prepare_with(&options.geminus, 4)?;
+        let (spare, _) = ground.wanted.servers.pop().context("four content hosts were built")?;
+        for ((_, weight), wish) in ground.wanted.servers.iter_mut().zip(WEIGHTS) {
             *weight = wish;
         }
-        let mut balancer = Balancer::prepare(&site, &options.geminus, &wanted)?;
-        for host in &site.hosts {
-            balancer.set_up_host(host)?;
-        }
-        let echo = EchoServers::start(&site.hosts, &Family::BOTH.map(|family| CLUSTER.of(family)))?;
+        ground.balancer.configure(&ground.wanted)?;
         let clock = Instant::now();
         let (arrivals, stayers) = (Arc::new(Recorder::begin()), Arc::new(Recorder::begin()));
         let sampler = Sampler::start(clock);
-        balancer.start()?;
+        ground.balancer.start()?;
         let targets = Family::BOTH.map(|family| cluster(family, HTTP));
-        let own = Family::BOTH.map(|family| (dispatcher.addresses.of(family), HTTP).into());
+        let own = Family::BOTH.map(|family| (ground.dispatcher().addresses.of(family), HTTP).into());
         let mut stage = Self {
-            keepers: Some(Keepers::start(&site.client, &targets, KEEPERS, &stayers)?),
-            visitors: Some(Visitors::start(&site.client, &targets, VISITORS, &arrivals)?),
-            neighbours: Some(Visitors::start(&site.client, &own, NEIGHBOURS, &Arc::new(Recorder::begin()))?),
-            _echo: echo,
+            keepers: Some(Keepers::start(ground.client(), &targets, KEEPERS, &stayers)?),
+            visitors: Some(Visitors::start(ground.client(), &targets, VISITORS, &arrivals)?),
+            neighbours: Some(Visitors::start(
+                ground.client(),
+                &own,
+                NEIGHBOURS,
+                &Arc::new(Recorder::begin()),
+            )?),
             sampler,
-            balancer,
-            wanted,
+            ground,
             spare,
-            site: Arc::new(site),
             fast: options.fast,
             arrivals,
             stayers,
@@ -131,7 +121,7 @@ impl Stage {
 
     /// Points the sampler at the daemon that runs now.
     pub(super) fn watch_daemon(&self) -> Result<()> {
-        let status = self.balancer.status()?;
+        let status = self.ground.balancer.status()?;
         self.sampler.look_at(status.pid, status.data_plane.program_id);
         Ok(())
     }
@@ -185,7 +175,7 @@ impl Stage {
     }
 
     fn ask_about(&self) -> Result<About> {
-        let status = self.balancer.status()?;
+        let status = self.ground.balancer.status()?;
         let system = rustix::system::uname();
         let date = std::process::Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output()?;
         Ok(About {
@@ -197,7 +187,13 @@ impl Stage {
             date: String::from_utf8_lossy(&date.stdout).trim().to_owned(),
             took: Duration::ZERO,
             tables: status.data_plane.memory_bytes,
-            servers: self.wanted.servers.iter().map(|(host, weight)| (host.name.clone(), *weight)).collect(),
+            servers: self
+                .ground
+                .wanted
+                .servers
+                .iter()
+                .map(|(host, weight)| (host.name.clone(), *weight))
+                .collect(),
         })
     }
 }

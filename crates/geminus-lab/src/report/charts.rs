@@ -28,9 +28,7 @@ pub(super) fn arrivals(story: &Story) -> Result<String> {
 
 /// Answers a second on connections that stay, by server.
 pub(super) fn stayers(story: &Story) -> Result<String> {
-    draw((WIDE.0, 230), |area| {
-        stacked(area, &story.stayers, &story.marks, "requests a second")
-    })
+    draw((WIDE.0, 230), |area| stacked(area, &story.stayers, &story.marks, "requests a second"))
 }
 
 /// What each server got and what its weight promises.
@@ -132,7 +130,8 @@ fn stacked(area: &Area<'_>, answers: &[Answer], marks: &[Mark], what: &str) -> R
         let height = top * [0.98, 0.90, 0.82][place % 3];
         let line = [(at, 0.0), (at, height)];
         chart.draw_series([PathElement::new(line, INK.mix(0.55))]).map_err(failed)?;
-        let label = Text::new(format!("\u{a0}{}", mark.what), (at, height), words(13, INK, HPos::Left, VPos::Top));
+        let label =
+            Text::new(format!("\u{a0}{}", mark.what), (at, height), words(13, INK, HPos::Left, VPos::Top));
         chart.draw_series([label]).map_err(failed)?;
     }
     Ok(())
