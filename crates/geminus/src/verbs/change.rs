@@ -1,0 +1,75 @@
+//! `geminus drain`, `undrain`, `weight` and `reload`: everything that changes a running dispatcher.
+
+use geminus_api::{Changed, Outcome, Request, ServerQuery, WeightQuery};
+
+use crate::args::{DaemonArgs, DrainArgs, ReloadArgs, Weight, WeightArgs};
+use crate::failure::{Exit, Failure};
+use crate::screen::Look;
+use crate::table::{Cell, Page};
+use crate::verbs::{another_answer, ask, json_text, print};
+
+/// No new flows to a server.
+pub(crate) fn drain(args: &DrainArgs, look: Look) -> Result<Exit, Failure> {
+    change(&args.daemon, Request::Drain(server(args)), look)
+}
+
+/// New flows to a server again.
+pub(crate) fn undrain(args: &DrainArgs, look: Look) -> Result<Exit, Failure> {
+    change(&args.daemon, Request::Undrain(server(args)), look)
+}
+
+/// Another weight for a server.
+pub(crate) fn weight(args: &WeightArgs, look: Look) -> Result<Exit, Failure> {
+    let weight = match args.weight {
+        Weight::Fixed(weight) => Some(weight),
+        Weight::Configured => None,
+    };
+    let query = WeightQuery { server: args.server.clone(), cluster: args.cluster.clone(), weight };
+    change(&args.daemon, Request::Weight(query), look)
+}
+
+/// The configuration again.
+pub(crate) fn reload(args: &ReloadArgs, look: Look) -> Result<Exit, Failure> {
+    change(&args.daemon, Request::Reload, look)
+}
+
+fn server(args: &DrainArgs) -> ServerQuery {
+    ServerQuery { server: args.server.clone(), cluster: args.cluster.clone() }
+}
+
+fn change(daemon: &DaemonArgs, request: Request, look: Look) -> Result<Exit, Failure> {
+    match ask(daemon, request)? {
+        Outcome::Changed(changed) if daemon.json => print(&json_text(&changed)),
+        Outcome::Changed(changed) => print(&render(&changed, look)),
+        other => Err(another_answer(&other)),
+    }
+}
+
+/// A line for each change.
+pub(crate) fn render(changed: &Changed, look: Look) -> String {
+    let mut page = Page::new(look);
+    for change in &changed.changes {
+        page.line(&[Cell::plain(change)]);
+    }
+    if changed.changes.is_empty() {
+        page.line(&["nothing changed".into()]);
+    }
+    page.into_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::sample;
+
+    #[test]
+    fn every_change_is_one_line() {
+        let changed = Changed { changes: vec!["web1 of shop tcp/80: draining".into(), "a\nb".into()] };
+        assert_eq!(render(&changed, sample::EYES), "web1 of shop tcp/80: draining\na\\nb\n");
+    }
+
+    #[test]
+    fn no_change_is_said() {
+        assert_eq!(render(&Changed { changes: vec![] }, sample::EYES), "nothing changed\n");
+    }
+}

@@ -1,0 +1,157 @@
+//! Fixed API objects for the snapshots of human output, with one hostile name among them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use geminus_api::{
+    ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Fill, FlowRow, Flows, Path,
+    ServerRow, ServerState, ServerStatus, Servers, ServiceStatus, Status,
+};
+
+use crate::screen::Look;
+
+pub(crate) const EYES: Look = Look { colour: false, eyes: true };
+pub(crate) const PIPE: Look = Look { colour: false, eyes: false };
+pub(crate) const COLOUR: Look = Look { colour: true, eyes: true };
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn end(text: &str) -> SocketAddr {
+    text.parse().expect("an endpoint")
+}
+
+fn server(name: &str, last: u8, state: ServerState, flows: u64) -> ServerStatus {
+    ServerStatus {
+        name: name.to_owned(),
+        address: ip(&format!("198.51.100.{last}")),
+        state,
+        weight: if state == ServerState::Draining { 0 } else { 10 },
+        configured_weight: 10,
+        mac: (state != ServerState::Unresolved).then(|| format!("02:00:00:00:00:{last:02x}")),
+        flows,
+        flows_begun: flows * 3,
+        packets: flows * 1_234,
+        bytes: flows * 1_234_567,
+    }
+}
+
+fn three() -> Vec<ServerStatus> {
+    vec![
+        server("web1", 21, ServerState::Up, 12_345),
+        server("web2", 22, ServerState::Draining, 7),
+        server("web\u{1b}[2J3", 23, ServerState::Unresolved, 0),
+    ]
+}
+
+pub(crate) fn status() -> Status {
+    Status {
+        node: "alpha".into(),
+        address: ip("198.51.100.11"),
+        daemon_version: "0.1.0".into(),
+        pid: 4242,
+        uptime_seconds: 11_550.0,
+        config: "/etc/geminus/geminus.toml".into(),
+        config_digest: "0123456789abcdef".into(),
+        data_plane: DataPlane {
+            interface: "eth0".into(),
+            mode: "native".into(),
+            program_id: 77,
+            program_digest: "fedcba9876543210".into(),
+            adopted: true,
+            memory_bytes: 61_865_984,
+            flows: Fill { used: 12_352, slots: 1_048_576 },
+            provisional: Fill { used: 64_000, slots: 65_536 },
+            affinity: Fill { used: 0, slots: 65_536 },
+        },
+        clusters: vec![
+            ClusterStatus {
+                name: "shop".into(),
+                addresses: vec![ip("198.51.100.80"), ip("2001:db8:1::80")],
+                state: ClusterState::Active,
+                because: "primary, no partner".into(),
+                lease_remaining_ms: 4_812,
+                services: vec![ServiceStatus {
+                    protocol: "tcp".into(),
+                    ports: "80".into(),
+                    select: "hash".into(),
+                    method: "mac".into(),
+                    servers: three(),
+                }],
+            },
+            ClusterStatus {
+                name: "dns".into(),
+                addresses: vec![ip("198.51.100.53")],
+                state: ClusterState::Standby,
+                because: String::new(),
+                lease_remaining_ms: 0,
+                services: vec![],
+            },
+        ],
+        counters: vec![
+            counter("forward", "established", "an established flow went to its server", 15_234_567),
+            counter("drop", "no-service", "a port of a cluster without a service", 42),
+            counter("pass", "not-ours", "not for a cluster address", 9_999),
+        ],
+    }
+}
+
+fn counter(class: &str, reason: &str, meaning: &str, packets: u64) -> Counter {
+    Counter { class: class.into(), reason: reason.into(), meaning: meaning.into(), packets }
+}
+
+pub(crate) fn servers() -> Servers {
+    let row =
+        |server| ServerRow { cluster: "shop".into(), protocol: "tcp".into(), ports: "80".into(), server };
+    Servers { servers: three().into_iter().map(row).collect() }
+}
+
+pub(crate) fn flows() -> Flows {
+    let whole = FlowRow {
+        protocol: "tcp".into(),
+        client: Some(end("203.0.113.9:40000")),
+        destination: Some(end("198.51.100.80:80")),
+        cluster: "shop".into(),
+        server: "web1".into(),
+        state: "established".into(),
+        pinned: false,
+        idle_seconds: 0.25,
+    };
+    let six = FlowRow {
+        client: Some(end("[2001:db8::9]:40001")),
+        destination: Some(end("[2001:db8:1::80]:80")),
+        state: "closing".into(),
+        pinned: true,
+        idle_seconds: 75.0,
+        ..whole.clone()
+    };
+    let bare = FlowRow { protocol: String::new(), client: None, destination: None, ..whole.clone() };
+    Flows { flows: vec![whole, six, bare], matched: 1_234 }
+}
+
+pub(crate) fn explanation() -> Explanation {
+    let path = Path { verdict: "forward".into(), reason: "ring".into(), server: Some("web1".into()) };
+    Explanation {
+        kernel: path.clone(),
+        host: path,
+        steps: vec![
+            "198.51.100.80 belongs to cluster shop, which this node is active for".into(),
+            "tcp/80 is a service with 3 servers".into(),
+            "no flow is remembered; slot 4711 of the ring says web1".into(),
+        ],
+    }
+}
+
+pub(crate) fn events() -> Vec<Event> {
+    let event = |number, kind: &str, message: &str| Event {
+        number,
+        unix_ms: 1_735_689_600_123 + number * 1_500,
+        kind: kind.into(),
+        message: message.into(),
+    };
+    vec![
+        event(1, "started", "geminus 0.1.0 on node alpha"),
+        event(2, "active", "cluster shop"),
+        event(13, "server-drained", "web1\r\nforged line"),
+    ]
+}

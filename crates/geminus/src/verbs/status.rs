@@ -1,0 +1,200 @@
+//! `geminus status`: the whole node on one page.
+
+use geminus_api::{
+    ClusterState, ClusterStatus, Counter, Fill, Outcome, Request, ServerState, ServiceStatus, Status,
+};
+
+use crate::args::StatusArgs;
+use crate::failure::{Exit, Failure};
+use crate::figures::{share, span};
+use crate::screen::{Look, Tone};
+use crate::table::{Align, Cell, Page, Table};
+use crate::verbs::{another_answer, ask, json_text, print};
+
+/// Asks and prints.
+pub(crate) fn run(args: &StatusArgs, look: Look) -> Result<Exit, Failure> {
+    match ask(&args.daemon, Request::Status)? {
+        Outcome::Status(status) if args.daemon.json => print(&json_text(&status)),
+        Outcome::Status(status) => print(&render(&status, look)),
+        other => Err(another_answer(&other)),
+    }
+}
+
+/// The page for people.
+pub(crate) fn render(status: &Status, look: Look) -> String {
+    let mut page = Page::new(look);
+    node(status, &mut page);
+    page.gap();
+    page.table(&clusters(&status.clusters));
+    page.gap();
+    page.table(&services(&status.clusters, look));
+    if !status.counters.is_empty() {
+        page.gap();
+        page.table(&counters(&status.counters, look));
+    }
+    page.into_text()
+}
+
+fn node(status: &Status, page: &mut Page) {
+    let plane = &status.data_plane;
+    let look = page.look();
+    let mode = match plane.mode.as_str() {
+        "native" => "native XDP".to_owned(),
+        "generic" => "generic XDP (slower)".to_owned(),
+        other => other.to_owned(),
+    };
+    let origin = if plane.adopted { ", adopted from an earlier daemon" } else { "" };
+    page.labelled(&[
+        ("node", Cell::new(Tone::Strong, format!("{} {}", status.node, status.address))),
+        (
+            "daemon",
+            format!("{}, pid {}, up {}", status.daemon_version, status.pid, span(status.uptime_seconds))
+                .into(),
+        ),
+        ("config", format!("{}, digest {}", status.config, status.config_digest).into()),
+        ("interface", format!("{}, {mode}", plane.interface).into()),
+        ("program", format!("id {}, digest {}{origin}", plane.program_id, plane.program_digest).into()),
+        ("memory", format!("{} of kernel tables", look.bytes(plane.memory_bytes)).into()),
+        ("flows", fill(plane.flows, look)),
+        ("half-open", fill(plane.provisional, look)),
+        ("affinity", fill(plane.affinity, look)),
+    ]);
+}
+
+/// A table that is nearly full evicts: worth a look.
+fn fill(fill: Fill, look: Look) -> Cell {
+    let tone = if fill.used.saturating_mul(10) > fill.slots.saturating_mul(9) {
+        Tone::Doubtful
+    } else {
+        Tone::Plain
+    };
+    let text = format!(
+        "{} of {} slots ({})",
+        look.count(fill.used),
+        look.count(fill.slots),
+        share(fill.used, fill.slots)
+    );
+    Cell::new(tone, text)
+}
+
+fn clusters(clusters: &[ClusterStatus]) -> Table {
+    let columns = ["CLUSTER", "STATE", "LEASE", "ADDRESSES", "BECAUSE"];
+    let mut table = Table::new(&columns.map(|name| (name, Align::Left)));
+    for cluster in clusters {
+        let addresses: Vec<String> = cluster.addresses.iter().map(ToString::to_string).collect();
+        table.row(vec![
+            Cell::new(Tone::Strong, cluster.name.as_str()),
+            state(cluster.state),
+            span(cluster.lease_remaining_ms as f64 / 1000.0).into(),
+            addresses.join(",").into(),
+            cluster.because.as_str().into(),
+        ]);
+    }
+    table
+}
+
+fn state(state: ClusterState) -> Cell {
+    match state {
+        ClusterState::Active => Cell::new(Tone::Good, "active"),
+        ClusterState::Standby => Cell::new(Tone::Plain, "standby"),
+    }
+}
+
+fn services(clusters: &[ClusterStatus], look: Look) -> Table {
+    let mut table = Table::new(&[
+        ("CLUSTER", Align::Left),
+        ("SERVICE", Align::Left),
+        ("METHOD", Align::Left),
+        ("SELECT", Align::Left),
+        ("UP", Align::Right),
+        ("FLOWS", Align::Right),
+        ("PACKETS", Align::Right),
+        ("BYTES", Align::Right),
+    ]);
+    for (cluster, service) in
+        clusters.iter().flat_map(|one| one.services.iter().map(move |service| (one, service)))
+    {
+        let sum = |figure: fn(&geminus_api::ServerStatus) -> u64| service.servers.iter().map(figure).sum();
+        table.row(vec![
+            cluster.name.as_str().into(),
+            format!("{}/{}", service.protocol, service.ports).into(),
+            service.method.as_str().into(),
+            service.select.as_str().into(),
+            up(service),
+            look.count(sum(|server| server.flows)).into(),
+            look.count(sum(|server| server.packets)).into(),
+            look.bytes(sum(|server| server.bytes)).into(),
+        ]);
+    }
+    table
+}
+
+/// How many servers take new flows, of how many.
+fn up(service: &ServiceStatus) -> Cell {
+    let up = service.servers.iter().filter(|server| server.state == ServerState::Up).count();
+    let tone = match up {
+        0 => Tone::Bad,
+        up if up < service.servers.len() => Tone::Doubtful,
+        _ => Tone::Good,
+    };
+    Cell::new(tone, format!("{up}/{}", service.servers.len()))
+}
+
+fn counters(counters: &[Counter], look: Look) -> Table {
+    let columns = [
+        ("VERDICT", Align::Left),
+        ("REASON", Align::Left),
+        ("PACKETS", Align::Right),
+        ("MEANING", Align::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for counter in counters {
+        table.row(vec![
+            verdict(&counter.class),
+            counter.reason.as_str().into(),
+            look.count(counter.packets).into(),
+            counter.meaning.as_str().into(),
+        ]);
+    }
+    table
+}
+
+/// The class of a counter or the verdict of a path, in its tone.
+pub(crate) fn verdict(word: &str) -> Cell {
+    let tone = match word {
+        "drop" => Tone::Bad,
+        "forward" | "answer" => Tone::Good,
+        _ => Tone::Plain,
+    };
+    Cell::new(tone, word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verbs::sample;
+
+    #[test]
+    fn people_see_rounded_figures() {
+        insta::assert_snapshot!(render(&sample::status(), sample::EYES));
+    }
+
+    #[test]
+    fn programs_see_whole_figures() {
+        insta::assert_snapshot!(render(&sample::status(), sample::PIPE));
+    }
+
+    #[test]
+    fn colour_marks_what_is_not_as_it_should_be() {
+        let coloured = render(&sample::status(), sample::COLOUR);
+        assert!(coloured.contains("\u{1b}[31mdrop\u{1b}[0m"), "{coloured}");
+        assert!(coloured.contains("\u{1b}[33m1/3\u{1b}[0m"), "{coloured}");
+    }
+
+    #[test]
+    fn a_nearly_full_table_is_marked() {
+        let tone = |used| fill(Fill { used, slots: 1000 }, sample::EYES);
+        assert_eq!(tone(900), Cell::new(Tone::Plain, "900 of 1,000 slots (90.0%)"));
+        assert_eq!(tone(901), Cell::new(Tone::Doubtful, "901 of 1,000 slots (90.1%)"));
+    }
+}
