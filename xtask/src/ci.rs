@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::command;
 use crate::floors::{self, heading};
@@ -14,7 +14,7 @@ const BPF_MANIFEST: &str = "crates/geminus-ebpf/Cargo.toml";
 
 /// Format, lints and documentation, then every test floor.
 pub(crate) fn check_and_test(workspace: &mut Workspace) -> Result<()> {
-    setup::require_privileges("CI, because it runs the kernel and lab floors,")?;
+    setup::require_privileges("the kernel and lab floors, which CI runs,")?;
     setup::ensure(workspace, Scope::Everything)?;
 
     heading("format");
@@ -23,6 +23,11 @@ pub(crate) fn check_and_test(workspace: &mut Workspace) -> Result<()> {
 
     heading("lints");
     command::run(workspace.cargo().args(LINTS))?;
+    if workspace.bpf_compiler.is_some() {
+        bail!(
+            "the BPF program's lints need rust-src beside the active compiler: `rustup component add rust-src`"
+        );
+    }
     command::run(&mut bpf_lints(workspace))?;
 
     heading("documentation");

@@ -12,7 +12,7 @@ use crate::workspace::Workspace;
 
 /// Builds the binary and the lab, and lets the lab demonstrate the one with the other.
 pub(crate) fn demo(workspace: &mut Workspace, report: Option<PathBuf>, fast: bool) -> Result<()> {
-    setup::require_privileges("the demo, which makes network namespaces,")?;
+    setup::require_privileges("the demo's network namespaces and BPF programs")?;
     setup::ensure(workspace, Scope::Everything)?;
 
     heading("building the release binary and the lab");

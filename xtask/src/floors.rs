@@ -77,7 +77,7 @@ pub(crate) fn test(workspace: &mut Workspace, only: Option<Floor>) -> Result<()>
     let floors = only.map_or(Floor::ALL.to_vec(), |floor| vec![floor]);
     let privileged = floors.iter().any(|floor| floor.is_privileged());
     if privileged {
-        setup::require_privileges("the kernel and lab floors (`cargo xtask test --floor 1` runs without)")?;
+        setup::require_privileges("the kernel and lab floors (not `cargo xtask test --floor 1`)")?;
     }
     setup::ensure(workspace, if privileged { Scope::Everything } else { Scope::BpfToolChain })?;
 

@@ -76,13 +76,18 @@ pub(crate) fn ensure(workspace: &mut Workspace, scope: Scope) -> Result<()> {
     adopt(workspace, &facts)
 }
 
-/// One line when the process lacks what namespaces and BPF take.
+/// One line when the process lacks what namespaces and BPF take; `who` is plural.
 pub(crate) fn require_privileges(who: &str) -> Result<()> {
-    let missing = survey::privileges()?.missing();
-    if missing.is_empty() {
-        return Ok(());
+    let privileges = survey::privileges()?;
+    let missing = privileges.missing_capabilities();
+    match (privileges.root, missing.is_empty()) {
+        (false, _) => bail!("{who} need root: run this as root"),
+        (true, false) => bail!(
+            "{who} need {}, which this root has not: run this outside the container, or grant them",
+            missing.join(" and ")
+        ),
+        (true, true) => Ok(()),
     }
-    bail!("{who} cannot run here: {} missing; run as root with those capabilities", missing.join(", "))
 }
 
 /// Lets cargo use what was found where it is not the default.

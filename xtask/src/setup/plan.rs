@@ -174,7 +174,10 @@ impl Step {
             }
             Self::RustSourceByApt => {
                 let packages = needs::DEBIAN_RUST_PAIR.join(" and ");
-                format!("{packages} (Debian packages, a compiler with its sources): {RUST_SOURCE_WHY}")
+                let least = env!("CARGO_PKG_RUST_VERSION");
+                format!(
+                    "{packages} (Debian packages, a compiler with its sources, at least {least}): {RUST_SOURCE_WHY}"
+                )
             }
             Self::BpfLinker { tools } => format!(
                 "bpf-linker {} (crates.io, into {}, about 2 minutes): it links the BPF program",

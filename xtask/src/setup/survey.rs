@@ -134,10 +134,7 @@ const NEEDED_CAPABILITIES: [(u32, &str); 3] =
 
 impl Privileges {
     /// Names of what namespaces, links and BPF programs take and this process has not.
-    pub(crate) fn missing(&self) -> Vec<&'static str> {
-        if !self.root {
-            return vec!["root is"];
-        }
+    pub(crate) fn missing_capabilities(&self) -> Vec<&'static str> {
         let lacks =
             |(bit, name): &(u32, &'static str)| (self.capabilities & (1 << bit) == 0).then_some(*name);
         NEEDED_CAPABILITIES.iter().filter_map(lacks).collect()
@@ -176,20 +173,23 @@ mod tests {
         let status = "Name:\txtask\nUid:\t1000\t0\t0\t0\nCapEff:\t000001ffffffffff\n";
         let privileges = Privileges::from_status(status).unwrap();
         assert!(privileges.root);
-        assert_eq!(privileges.missing(), Vec::<&str>::new());
+        assert_eq!(privileges.missing_capabilities(), Vec::<&str>::new());
     }
 
     #[test]
     fn a_container_root_is_told_which_capabilities_it_lacks() {
         // What Docker grants by default.
         let status = "Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb\n";
-        assert_eq!(Privileges::from_status(status).unwrap().missing(), ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]);
+        assert_eq!(
+            Privileges::from_status(status).unwrap().missing_capabilities(),
+            ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"]
+        );
     }
 
     #[test]
-    fn an_ordinary_user_is_told_that_root_is_missing() {
-        let status = "Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000\n";
-        assert_eq!(Privileges::from_status(status).unwrap().missing(), ["root is"]);
+    fn an_ordinary_user_is_not_root_also_when_the_real_user_was() {
+        let status = "Uid:\t0\t1000\t1000\t1000\nCapEff:\t0000000000000000\n";
+        assert!(!Privileges::from_status(status).unwrap().root);
     }
 
     #[test]
