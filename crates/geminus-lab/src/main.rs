@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use geminus_lab::demo::{self, Options};
+use geminus_lab::undo;
 
 /// Geminus in a real kernel: network namespaces, real clients, real servers.
 #[derive(Debug, Parser)]
@@ -32,7 +33,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    match play(Arguments::parse().verb) {
+    let result = play(Arguments::parse().verb);
+    undo::leave_to_signal();
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => fail(&error),

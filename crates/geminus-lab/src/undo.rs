@@ -163,6 +163,13 @@ fn remove_namespace(name: &str) -> Result<()> {
     Ok(())
 }
 
+/// Waits for the end if a signal asked for it: the thread that undoes must not be overtaken by one that returns.
+pub fn leave_to_signal() {
+    while ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
 fn watch_signals() {
     let Ok(mut signals) = Signals::new([SIGINT, SIGTERM, SIGHUP]) else { return };
     std::thread::spawn(move || {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use geminus_lab::kernel::{RunStatistics, runs_of};
 use geminus_lab::site::{CLUSTER, Family, Site};
 use geminus_lab::traffic::echo::{ECHO, EchoServers, PacketProbe};
 use geminus_lab::traffic::keepers::{self, Keepers};
@@ -98,4 +99,105 @@ fn a_site_leaves_nothing_behind() {
     drop(site);
     assert!(names.iter().all(|name| !std::path::Path::new("/run/netns").join(name).exists()));
     assert!(!folder.exists());
+}
+
+#[test]
+fn run_statistics_count_what_a_program_in_the_kernel_sees() {
+    let site = Site::builder().content_hosts(1).build().unwrap();
+    let listing = site.switch.run("ip", &["-j", "-d", "link", "show", "dev", "alpha"]).unwrap();
+    let listing: serde_json::Value = serde_json::from_str(&listing).unwrap();
+    let program = u32::try_from(listing[0]["xdp"]["prog"]["id"].as_u64().unwrap()).unwrap();
+    let _statistics = RunStatistics::enable().unwrap();
+    let before = runs_of(program).unwrap();
+    // The port's program sees what the dispatcher sends: its answers.
+    for family in Family::BOTH {
+        let dispatcher = site.dispatchers[0].addresses.of(family);
+        assert!((0..5).all(|_| probe::echo(&site.client, dispatcher, Duration::from_secs(1)).unwrap()));
+    }
+    let after = runs_of(program).unwrap();
+    assert!(
+        after.count >= before.count + 10 && after.nanoseconds > before.nanoseconds,
+        "{before:?} {after:?}"
+    );
+}
+
+/// A demonstration whose geminus does nothing for a minute, caught while its whole site stands.
+struct Hanging {
+    lab: std::process::Child,
+    folder: tempfile::TempDir,
+}
+
+impl Hanging {
+    fn start() -> Self {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let geminus = folder.path().join("geminus");
+        std::fs::write(&geminus, "#!/bin/sh\nexec sleep 60\n").unwrap();
+        std::fs::set_permissions(&geminus, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_geminus-lab"));
+        command
+            .arg("demo")
+            .arg("--geminus")
+            .arg(&geminus)
+            .arg("--report")
+            .arg(folder.path().join("report.html"));
+        let lab = command.stdout(std::process::Stdio::null()).spawn().unwrap();
+        let hanging = Self { lab, folder };
+        let begun = std::time::Instant::now();
+        while !hanging.geminus_runs() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the site does not stand");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        hanging
+    }
+
+    fn geminus_runs(&self) -> bool {
+        let running = std::process::Command::new("ip")
+            .args(["netns", "pids", &self.namespace("web1")])
+            .output()
+            .unwrap();
+        // nginx and the verb that hangs.
+        String::from_utf8_lossy(&running.stdout).split_whitespace().count() >= 2
+    }
+
+    fn namespace(&self, machine: &str) -> String {
+        format!("gml{}-0-{machine}", self.lab.id())
+    }
+
+    fn leftovers(&self) -> Vec<String> {
+        let prefix = format!("gml{}-", self.lab.id());
+        let namespaces = std::fs::read_dir("/run/netns").unwrap().flatten();
+        let mut left: Vec<String> = namespaces
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .filter(|name| name.starts_with(&prefix))
+            .collect();
+        let folder = std::env::temp_dir().join(format!("geminus-lab-{}", self.lab.id()));
+        left.extend(folder.exists().then(|| folder.display().to_string()));
+        left
+    }
+
+    fn end_by(&mut self, signal: &str) -> std::process::ExitStatus {
+        let pid = self.lab.id().to_string();
+        std::process::Command::new("kill").args([signal, &pid]).status().unwrap();
+        self.lab.wait().unwrap()
+    }
+}
+
+#[test]
+fn an_interrupted_demonstration_leaves_nothing_behind() {
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        let mut hanging = Hanging::start();
+        assert_eq!(hanging.end_by(signal).code(), Some(code));
+        assert_eq!(hanging.leftovers(), Vec::<String>::new());
+        assert!(!hanging.folder.path().join("report.html").exists());
+    }
+}
+
+#[test]
+fn what_a_killed_demonstration_left_is_swept_by_the_next_site() {
+    let mut hanging = Hanging::start();
+    hanging.end_by("-KILL");
+    assert!(hanging.leftovers().len() > 5, "{:?}", hanging.leftovers());
+    drop(Site::builder().content_hosts(1).build().unwrap());
+    assert_eq!(hanging.leftovers(), Vec::<String>::new());
 }

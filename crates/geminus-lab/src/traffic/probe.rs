@@ -1,10 +1,11 @@
 //! Is a port open, shut or silent?
 
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::net::{AddressFamily, SocketType, ipproto};
 
 use crate::namespace::Namespace;
 
@@ -44,6 +45,28 @@ pub fn udp(from: &Namespace, to: SocketAddr, patience: Duration) -> Result<PortS
             Ok(_) => Ok(PortState::Open),
             Err(error) => state_of(&error).with_context(|| format!("cannot probe udp {to}: {error}")),
         }
+    })
+}
+
+/// One echo request, and whether it is answered.
+///
+/// # Errors
+/// When the request cannot be sent.
+pub fn echo(from: &Namespace, to: IpAddr, patience: Duration) -> Result<bool> {
+    // ICMP type 8 and ICMPv6 type 128; the kernel fills in checksum and identifier.
+    let (family, protocol, request) = match to {
+        IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP, 8),
+        IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6, 128),
+    };
+    from.sysctl("ipv4/ping_group_range", "0 2147483647")?;
+    from.inside(|| {
+        let socket = rustix::net::socket(family, SocketType::DGRAM, Some(protocol))
+            .context("cannot open a ping socket")?;
+        let socket = UdpSocket::from(socket);
+        socket.set_read_timeout(Some(patience))?;
+        socket.connect(SocketAddr::new(to, 0))?;
+        socket.send(&[request, 0, 0, 0, 0, 0, 0, 1, b'g', b'e', b'm', b'i', b'n', b'u', b's', 0])?;
+        Ok(socket.recv(&mut [0; 64]).is_ok())
     })
 }
 
