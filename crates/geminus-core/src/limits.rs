@@ -26,8 +26,12 @@ pub const SERVERS_PER_SERVICE: usize = 4096;
 /// Servers of all services: each has a table entry, a counter block and a hardware address kept fresh.
 pub const SERVERS: usize = 262_144;
 
-/// Ring slots of all services: 1 GiB of kernel memory at four bytes each.
-pub const RING_SLOTS: u64 = 1 << 28;
+/// Services of one cluster with a range of ports or any port: the packet path looks at each of them.
+pub const RANGES_PER_CLUSTER: usize = geminus_packet::tables::RANGES_PER_CLUSTER;
+
+/// Ring slots of all services: a default ring for each cluster there can be. 2 GiB of kernel memory at four bytes each
+/// and twice the room, for a ring is replaced by one beside it.
+pub const RING_SLOTS: u64 = CLUSTERS as u64 * 65_537;
 
 /// Bytes of a name: fits one column of `geminus servers` and an event line.
 pub const NAME_BYTES: usize = 64;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::finding::{FindingKind, Problem, Quoted, Report};
 use super::nearest::nearest;
 use super::read::{At, Node, Slot};
-use super::scalar::Scalar;
+use super::scalar::{self, Scalar};
 use crate::limits;
 use crate::model::Ports;
 
@@ -106,6 +106,10 @@ fn owners<'a>(root: &'a Node, report: &mut Report<'_>) -> Owners<'a> {
 fn primaries(root: &Node, report: &mut Report<'_>) {
     let Slot::Named(nodes) = root.slot("node") else { return };
     let names = || nodes.iter().map(|(name, _)| name.value.as_str());
+    // Where the name of a node was refused, a `primary` may well mean that one.
+    if nodes.is_empty() || names().any(|name| scalar::name(name).is_err()) {
+        return;
+    }
     for (cluster_name, cluster) in root.named("cluster") {
         match cluster.slot("primary") {
             Slot::Absent if nodes.len() > 1 => {
@@ -294,6 +298,11 @@ fn bounds(root: &Node, report: &mut Report<'_>) {
     for service in services() {
         let servers = service.list("servers").iter();
         bound("servers in one service", limits::SERVERS_PER_SERVICE, servers.map(|server| server.at), report);
+    }
+    for (_, cluster) in clusters {
+        let ports = cluster.list("service").iter().filter_map(|service| service.one("port"));
+        let wide = ports.filter(|port| !matches!(port.value, Scalar::Ports(Ports::Exact(_))));
+        bound("ranges of ports in one cluster", limits::RANGES_PER_CLUSTER, wide.map(|port| port.at), report);
     }
     ring_slots(services(), report);
 }

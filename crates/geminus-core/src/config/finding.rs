@@ -1,6 +1,8 @@
 //! What is wrong with a file, where, and the way out.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::position::{Position, Positions};
@@ -133,6 +135,8 @@ pub(super) struct Report<'i> {
     positions: Positions<'i>,
     errors: Vec<(usize, FindingKind, Problem)>,
     warnings: Vec<(usize, Problem)>,
+    /// Parts of the file in which only errors of syntax can be believed.
+    distrusted: Vec<Range<usize>>,
     omitted: usize,
 }
 
@@ -143,6 +147,7 @@ impl<'i> Report<'i> {
             positions: Positions::new(text),
             errors: Vec::new(),
             warnings: Vec::new(),
+            distrusted: Vec::new(),
             omitted: 0,
         }
     }
@@ -170,21 +175,24 @@ impl<'i> Report<'i> {
         self.errors.is_empty()
     }
 
-    /// Takes back what only follows from broken syntax: anything else on the same line, and the absence of things
-    /// that the parser may have had to skip.
+    /// Says that what the parser made of a part of the file is a guess.
+    pub(super) fn distrust(&mut self, part: Range<usize>) {
+        self.distrusted.push(part);
+    }
+
+    /// Takes back what only follows from broken syntax: anything else on the same line or in a distrusted part, and
+    /// the absence of things that the parser may have had to skip.
     pub(super) fn without_echoes_of_syntax(mut self) -> Self {
-        let line = |offset: &usize| self.positions.of(*offset).line;
-        let broken: std::collections::HashSet<usize> = self
-            .errors
-            .iter()
-            .filter(|(_, kind, _)| *kind == FindingKind::Syntax)
-            .map(|(offset, ..)| line(offset))
-            .collect();
+        let is_syntax = |kind: FindingKind| kind == FindingKind::Syntax;
+        let line = |offset: usize| self.positions.of(offset).line;
+        let syntax = self.errors.iter().filter(|(_, kind, _)| is_syntax(*kind));
+        let broken: HashSet<usize> = syntax.map(|(offset, ..)| line(*offset)).collect();
         if !broken.is_empty() {
+            self.distrusted.sort_by_key(|part| part.start);
             self.errors.retain(|(offset, kind, _)| match kind {
                 FindingKind::Syntax => true,
                 FindingKind::Missing | FindingKind::UnknownName => false,
-                _ => !broken.contains(&self.positions.of(*offset).line),
+                _ => !broken.contains(&self.positions.of(*offset).line) && !covers(&self.distrusted, *offset),
             });
         }
         self
@@ -210,6 +218,12 @@ impl<'i> Report<'i> {
             .collect();
         Err(ConfigErrors { errors, warnings, omitted: self.omitted })
     }
+}
+
+/// Whether one of the parts covers the offset; they are sorted by start and do not overlap.
+fn covers(parts: &[Range<usize>], offset: usize) -> bool {
+    let before = parts.partition_point(|part| part.start <= offset);
+    before > 0 && offset < parts[before - 1].end
 }
 
 fn finding(file: &Arc<str>, at: Position, kind: FindingKind, problem: Problem) -> Finding {

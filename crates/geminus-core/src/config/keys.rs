@@ -19,6 +19,11 @@ pub(super) struct Table {
 }
 
 impl Table {
+    /// Where a key of it belongs, for a hint.
+    pub(super) fn place(&self) -> &'static str {
+        if self.header.starts_with('[') { self.header } else { self.noun }
+    }
+
     pub(super) fn index(&self, name: &str) -> Option<usize> {
         self.keys.iter().position(|key| key.name == name)
     }
@@ -487,8 +492,8 @@ static SERVICE: Table = Table {
 
 static AFFINITY: Table = Table {
     noun: "`affinity`",
-    header: "affinity = { … }",
-    doc: "Keeps a client with its server for a while. A key of a service, written as an inline table.",
+    header: "affinity",
+    doc: "Keeps a client with its server for a while: `affinity = { timeout = \"5m\" }` in a service, every key of it optional.",
     keys: &[
         Key {
             name: "by",
@@ -531,8 +536,8 @@ static AFFINITY: Table = Table {
 
 static SERVER: Table = Table {
     noun: "a server",
-    header: "servers = [{ … }]",
-    doc: "A content host's endpoint behind a service. An entry of the service's `servers`, written as an inline table.",
+    header: "servers",
+    doc: "The content hosts behind a service: `servers = [{ address = \"198.51.100.21\" }, …]`, one table each.",
     keys: &[
         Key {
             name: "name",

@@ -38,23 +38,9 @@ pub(super) fn powers_of_two_around(number: u64) -> (u64, u64) {
     (above / 2, above)
 }
 
-/// Whether `number` is a prime.
-pub(super) fn is_prime(number: u64) -> bool {
-    number >= 2
-        && (2..).take_while(|divisor| divisor * divisor <= number).all(|divisor| number % divisor != 0)
-}
-
-/// The primes below and above within a range, for a number that is none.
-pub(super) fn primes_around(number: u64, min: u64, max: u64) -> (Option<u64>, Option<u64>) {
-    let below = (min..number).rev().find(|candidate| is_prime(*candidate));
-    let above = (number + 1..=max).find(|candidate| is_prime(*candidate));
-    (below, above)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits;
 
     #[test]
     fn a_slip_of_the_finger_finds_its_word_and_a_stranger_finds_none() {
@@ -74,14 +60,6 @@ mod tests {
         }
         assert_eq!(nearest(&"a".repeat(100_000), words), None);
         assert_eq!(nearest("tcp-fin", ["tcp_rst", "tcp_fin"]), Some("tcp_fin"));
-    }
-
-    #[test]
-    fn the_bounds_of_a_ring_are_primes() {
-        assert!(is_prime(limits::RING_MIN.into()) && is_prime(limits::RING_MAX.into()) && is_prime(65_537));
-        assert!(!is_prime(0) && !is_prime(1) && !is_prime(65_536));
-        assert_eq!(primes_around(65_536, 251, 1_048_573), (Some(65_521), Some(65_537)));
-        assert_eq!(primes_around(252, 251, 1_048_573), (Some(251), Some(257)));
     }
 
     #[test]

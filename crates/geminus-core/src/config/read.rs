@@ -1,9 +1,10 @@
 //! From the TOML tree to a tree that agrees with [`super::keys`]: every value typed, in range, and at its place.
 
-use toml::de::{DeTable, DeValue};
+use toml::Spanned;
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::finding::{FindingKind, Problem, Quoted, Report};
-use super::keys::{self, Key, Kind, Presence, Reserved, Table};
+use super::keys::{self, Key, Kind, Presence, Table};
 use super::nearest::nearest;
 use super::scalar::{self, Raw, Scalar, interpret, later_version, mistyped};
 
@@ -26,7 +27,7 @@ pub(super) enum Slot {
     Many(Vec<At<Scalar>>),
     /// A table.
     Table(Node),
-    /// Tables by name, in the order of the file, less those whose name was refused.
+    /// Tables by name, in the order of the file; a refused name is still there, for what refers to it.
     Named(Vec<(At<String>, Node)>),
     /// A list of tables.
     List(Vec<Node>),
@@ -129,11 +130,14 @@ fn table(entries: &DeTable<'_>, at: usize, scope: &Scope<'_>, report: &mut Repor
     let spec = scope.spec;
     let mut slots: Vec<_> = spec.keys.iter().map(|_| Slot::Absent).collect();
     for (key, value) in entries {
-        match spec.index(key.get_ref()) {
-            Some(index) => {
-                slots[index] = slot(&spec.keys[index], value.span().start, value.get_ref(), scope, report);
+        let name = key.get_ref().as_ref();
+        if let Some(index) = spec.index(name) {
+            slots[index] = slot(&spec.keys[index], value.span().start, value.get_ref(), scope, report);
+        } else {
+            let meant = stranger(name, key.span().start, value.get_ref(), scope, report);
+            if let Some(index) = meant.filter(|index| !entries.contains_key(spec.keys[*index].name)) {
+                slots[index] = misspelt(&spec.keys[index], value, scope, report);
             }
-            None => stranger(key.get_ref(), key.span().start, value.get_ref(), scope, report),
         }
     }
     for (slot, key) in slots.iter_mut().zip(spec.keys) {
@@ -142,6 +146,16 @@ fn table(entries: &DeTable<'_>, at: usize, scope: &Scope<'_>, report: &mut Repor
         }
     }
     Node { spec, at, slots }
+}
+
+/// The value of a key that is misspelt: what it holds is looked at all the same, if it holds more than one thing.
+fn misspelt(key: &Key, value: &Spanned<DeValue<'_>>, scope: &Scope<'_>, report: &mut Report<'_>) -> Slot {
+    match key.kind {
+        Kind::Table(_) | Kind::Named(_) | Kind::List(_) => {
+            slot(key, value.span().start, value.get_ref(), scope, report)
+        }
+        _ => Slot::Bad,
+    }
 }
 
 fn absent(key: &Key, at: usize, scope: &Scope<'_>, report: &mut Report<'_>) -> Slot {
@@ -175,11 +189,7 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
             Slot::List(list(key, spec, entries, scope, report))
         }
         (Kind::Addresses, DeValue::Array(entries)) if !entries.is_empty() => {
-            let values = entries.iter().filter_map(|entry| {
-                let at = entry.span().start;
-                one(key, at, entry.get_ref(), report).map(|value| At { value, at })
-            });
-            Slot::Many(values.collect())
+            Slot::Many(addresses(key, entries, report))
         }
         (Kind::List(_) | Kind::Addresses, DeValue::Array(_)) => {
             let message = format!("{} has an empty `{}`", scope.label(), key.name);
@@ -189,14 +199,18 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
         }
         (Kind::List(_), DeValue::Table(_)) => {
             let message = format!("`{}` is one table, expected a list of tables", key.name);
-            let hint = format!("two brackets: {}", scope.example(key));
+            let hint = format!("two pairs of brackets: {}", scope.example(key));
             report.error(at, FindingKind::Type, Problem::new(message).hint(hint));
             Slot::Bad
         }
-        (Kind::Table(_) | Kind::Named(_) | Kind::List(_) | Kind::Addresses, value) => {
+        (Kind::Table(_) | Kind::Named(_) | Kind::List(_), value) => {
             let (kind, problem) = mistyped(key, raw(value));
-            let hint = problem.hint.map(|_| scope.example(key));
-            report.error(at, kind, Problem { hint, ..problem });
+            report.error(at, kind, problem.hint(scope.example(key)));
+            Slot::Bad
+        }
+        (Kind::Addresses, value) => {
+            let (kind, problem) = mistyped(key, raw(value));
+            report.error(at, kind, problem);
             Slot::Bad
         }
         _ => match one(key, at, value, report) {
@@ -204,6 +218,24 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
             None => Slot::Bad,
         },
     }
+}
+
+fn addresses(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<At<Scalar>> {
+    let mut values = Vec::with_capacity(entries.len());
+    for entry in entries.iter() {
+        let at = entry.span().start;
+        match entry.get_ref() {
+            DeValue::String(_) => {
+                values.extend(one(key, at, entry.get_ref(), report).map(|value| At { value, at }));
+            }
+            other => {
+                let message =
+                    format!("an entry of `{}` is {}, expected an address", key.name, raw(other).noun());
+                report.error(at, FindingKind::Type, Problem::new(message).hint(key.example));
+            }
+        }
+    }
+    values
 }
 
 /// A single value, or none and a report.
@@ -230,13 +262,15 @@ fn named(
     for (key, value) in entries {
         let (name, at) = (key.get_ref().as_ref(), key.span().start);
         let DeValue::Table(inner) = value.get_ref() else {
-            report.error(at, FindingKind::Type, nameless(spec, name));
+            report.error(at, FindingKind::Type, nameless(spec, name, value.get_ref()));
             continue;
         };
         let inner_scope = Scope { spec, name: Some(name), parent: Some(scope) };
-        let sound = scalar::name(name).map_err(|(kind, problem)| report.error(at, kind, problem)).ok();
+        if let Err((kind, problem)) = scalar::name(name) {
+            report.error(at, kind, problem);
+        }
         let node = table(inner, value.span().start, &inner_scope, report);
-        nodes.extend(sound.map(|name| (At { value: name, at }, node)));
+        nodes.push((At { value: name.to_string(), at }, node));
     }
     // The TOML tree is sorted by key; people, indices and plans go by the order of the file.
     nodes.sort_by_key(|(name, _)| name.at);
@@ -244,18 +278,25 @@ fn named(
 }
 
 /// A value where a table with a name is expected: mostly the name is what is missing.
-fn nameless(spec: &'static Table, name: &str) -> Problem {
+fn nameless(spec: &'static Table, name: &str, value: &DeValue<'_>) -> Problem {
     if spec.index(name).is_some() {
         let message = format!("`{name}` stands where the name of a {} belongs", spec.noun);
         return Problem::new(message).hint(format!("give it a name: {}", spec.header));
     }
-    Problem::new(format!("{} {} is no table", spec.noun, Quoted(name))).hint(spec.header)
+    let problem =
+        Problem::new(format!("{} {} is {}, expected a table", spec.noun, Quoted(name), raw(value).noun()));
+    match value {
+        DeValue::Array(_) if scalar::name(name).is_ok() => {
+            problem.hint(format!("one pair of brackets: {}", spec.header.replace("NAME", name)))
+        }
+        _ => problem.hint(spec.header),
+    }
 }
 
 fn list(
     key: &Key,
     spec: &'static Table,
-    entries: &toml::de::DeArray<'_>,
+    entries: &DeArray<'_>,
     scope: &Scope<'_>,
     report: &mut Report<'_>,
 ) -> Vec<Node> {
@@ -282,36 +323,52 @@ fn no_table(key: &Key, value: &DeValue<'_>, scope: &Scope<'_>) -> Problem {
     }
 }
 
-/// A key that the table does not have: reserved, misspelt, misplaced or unknown.
-fn stranger(name: &str, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &mut Report<'_>) {
-    if let Some(reserved) = scope.spec.reserved.iter().find(|reserved| reserved.name == name) {
+/// A key that the table does not have: reserved, misspelt, misplaced or unknown. The key that was meant, if it shows.
+fn stranger(
+    name: &str,
+    at: usize,
+    value: &DeValue<'_>,
+    scope: &Scope<'_>,
+    report: &mut Report<'_>,
+) -> Option<usize> {
+    let spec = scope.spec;
+    if let Some(reserved) = spec.reserved.iter().find(|reserved| reserved.name == name) {
         let (kind, problem) = later_version(&format!("`{name}`"), reserved, "remove it");
-        return report.error(at, kind, problem);
+        report.error(at, kind, problem);
+        return None;
     }
+    let alias = spec.keys.iter().find(|key| key.also.contains(&name)).map(|key| key.name);
+    let known =
+        spec.keys.iter().map(|key| key.name).chain(spec.reserved.iter().map(|reserved| reserved.name));
+    let meant = alias.or_else(|| nearest(name, known));
+    let hint = match meant {
+        Some(meant) => format!("did you mean `{meant}`"),
+        None => way_out(name, value, scope),
+    };
     let message = format!("unknown key {} in {}", Quoted(name), scope.label());
-    report.error(at, FindingKind::UnknownKey, Problem::new(message).hint(way_out(name, value, scope)));
+    report.error(at, FindingKind::UnknownKey, Problem::new(message).hint(hint));
+    meant.and_then(|meant| spec.index(meant))
 }
 
+/// The hint for a key that resembles none of the table's.
 fn way_out(name: &str, value: &DeValue<'_>, scope: &Scope<'_>) -> String {
     let spec = scope.spec;
-    let alias = spec.keys.iter().find(|key| key.also.contains(&name)).map(|key| key.name);
-    let reserved = spec.reserved.iter().map(|Reserved { name, .. }| *name);
-    let known = || spec.keys.iter().map(|key| key.name);
-    if let Some(meant) = alias.or_else(|| nearest(name, known().chain(reserved))) {
-        return format!("did you mean `{meant}`");
+    let dotted = scope.name.map(|outer| format!("{outer}.{name}"));
+    if let (Some(dotted), DeValue::Table(_)) = (dotted.filter(|dotted| scalar::name(dotted).is_ok()), value) {
+        return format!("a name with a dot needs quotes: [{}.\"{dotted}\"]", spec.noun);
     }
-    if let (Some(outer), DeValue::Table(_)) = (scope.name, value) {
-        return format!("a name with a dot needs quotes: [{}.\"{outer}.{name}\"]", spec.noun);
+    if let Some(home) = only(|table| table.index(name).is_some()) {
+        return format!("`{name}` belongs in {}", home.place());
     }
-    if let Some(table) = home(name) {
-        return format!("`{name}` belongs in {}", table.header);
+    if let Some(home) = only(|table| table.reserved.iter().any(|reserved| reserved.name == name)) {
+        return format!("`{name}` is for {} in a later version", home.place());
     }
-    format!("it has {}", known().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "))
+    format!("it has {}", spec.keys.iter().map(|key| format!("`{}`", key.name)).collect::<Vec<_>>().join(", "))
 }
 
-/// The table that a key of this name belongs in, if only one has it.
-fn home(name: &str) -> Option<&'static Table> {
-    let mut homes = keys::ALL.iter().skip(1).filter(|table| table.index(name).is_some());
-    let first = homes.next()?;
-    homes.next().is_none().then_some(*first)
+/// The table of which something is true, if it is the only one.
+fn only(is_so: impl Fn(&Table) -> bool) -> Option<&'static Table> {
+    let mut tables = keys::ALL.iter().filter(|table| is_so(table));
+    let first = tables.next()?;
+    tables.next().is_none().then_some(*first)
 }

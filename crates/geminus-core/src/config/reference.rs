@@ -11,7 +11,7 @@ const FULL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../exam
 
 /// The reference of the configuration as Markdown: `docs/config.md`.
 pub fn reference_markdown() -> String {
-    [introduction(), values(), tables(), not_yet(), bounds(), full_example()].join("\n")
+    [introduction(), values(), tables(), rules(), not_yet(), bounds(), full_example()].join("\n")
 }
 
 fn introduction() -> String {
@@ -24,11 +24,16 @@ fn introduction() -> String {
          `geminus check FILE` reads it, names every error with line, column and the way out, and says what it would \
          do. `geminus check --schema` prints a [JSON Schema](config.schema.json) for editors. A key that is not on \
          this page is refused: a typing error is never a setting silently ignored.\n\n\
-         ```text\n\
-         geminus.toml:5:1: unknown key `adress` in cluster `shop` (did you mean `addresses`)\n\
-         geminus.toml:9:8: `port` is 0, which no packet has (port = \"any\" is every port)\n\
-         ```\n"
+         ```text\n{}\n```\n",
+        what_is_said_of_a_wrong_file()
     )
+}
+
+/// What the parser says of the smallest file with a few slips in it.
+fn what_is_said_of_a_wrong_file() -> String {
+    let slips = [("addresses =", "adresses ="), ("port = 80", "port = 0"), ("eth0", "eth 0")];
+    let wrong = slips.iter().fold(MINIMAL.to_string(), |text, (right, wrong)| text.replacen(right, wrong, 1));
+    super::parse(&wrong, "geminus.toml").map_or_else(|errors| errors.to_string(), |_| String::new())
 }
 
 fn values() -> String {
@@ -59,8 +64,7 @@ fn values() -> String {
 }
 
 fn tables() -> String {
-    let mut text = "## Every key\n\n".to_string();
-    text += "A key without a default must be there.\n";
+    let mut text = "## Every key\n".to_string();
     for table in keys::ALL.iter().filter(|table| !table.header.is_empty()) {
         let _ = write!(text, "\n### `{}`\n\n{}\n\n", table.header, table.doc);
         text += "| key | value | default | what it says |\n|---|---|---|---|\n";
@@ -106,7 +110,7 @@ fn anchor(table: &Table) -> String {
 
 fn default(key: &Key) -> String {
     match key.presence {
-        Presence::Required => String::new(),
+        Presence::Required => "required".to_string(),
         Presence::Default(literal) => format!("`{literal}`"),
         Presence::Empty => "empty".to_string(),
         Presence::Otherwise(words) => words.to_string(),
@@ -121,6 +125,22 @@ fn meaning(key: &Key) -> String {
     }
     let words: Vec<_> = words.iter().map(|word| format!("`{}`: {}", word.word, word.doc)).collect();
     format!("{} {}.", key.doc, words.join("; "))
+}
+
+fn rules() -> String {
+    "## Rules over several keys\n\n\
+     Refused:\n\n\
+     - an address of two clusters, of a cluster and a node, or of two nodes\n\
+     - a server whose address is a cluster address, of whatever cluster\n\
+     - two servers of one service with one name or one address\n\
+     - two services of one cluster and protocol with the same port or any port, or with overlapping ranges; an exact \
+     port inside a range is no conflict, nor are TCP and UDP\n\
+     - a `primary` that is no node of the file, and none where the file has several nodes\n\n\
+     Warned about:\n\n\
+     - a service whose servers all have weight 0: nobody serves it\n\
+     - a ring with fewer than 100 slots for each server: shares drift from the weights\n\
+     - several nodes and no `key_file`: each chooses servers in its own way\n"
+        .to_string()
 }
 
 fn not_yet() -> String {
@@ -152,6 +172,7 @@ fn bounds() -> String {
         ("services", limits::SERVICES),
         ("servers in one service", limits::SERVERS_PER_SERVICE),
         ("servers in all services", limits::SERVERS),
+        ("ranges of ports in one cluster, any port included", limits::RANGES_PER_CLUSTER),
         ("ring slots in all services", limits::RING_SLOTS as usize),
         ("MiB of file", limits::CONFIG_BYTES >> 20),
     ];

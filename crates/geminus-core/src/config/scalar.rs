@@ -7,10 +7,11 @@ use std::time::Duration;
 use super::address;
 use super::finding::{FindingKind, Problem, Quoted};
 use super::keys::{Key, Kind, Literal, Reserved, Word};
-use super::nearest::{is_prime, nearest, powers_of_two_around, primes_around};
+use super::nearest::{nearest, powers_of_two_around};
 use super::quantity::{duration, duration_text, size, size_text};
 use crate::limits;
 use crate::model::Ports;
+use crate::ring::{is_prime, nearest_primes};
 
 /// A value as the TOML parser hands it over.
 #[derive(Clone, Copy)]
@@ -111,8 +112,7 @@ pub(super) fn mistyped(key: &Key, raw: Raw<'_>) -> Refusal {
         }
         _ => key.example.to_string(),
     };
-    let wanted = wanted(&key.kind);
-    let message = format!("`{}` is {}, expected {wanted}", key.name, raw.noun());
+    let message = format!("`{}` is {}, expected {}", key.name, raw.noun(), wanted(&key.kind));
     (FindingKind::Type, Problem::new(message).hint(hint))
 }
 
@@ -227,10 +227,9 @@ fn power(key: &Key, number: Option<i128>, min: u32, max: u32) -> Result<u32, Ref
 
 fn prime(key: &Key, number: Option<i128>, min: u32, max: u32) -> Result<u32, Refusal> {
     let number = within(key, number, min, max, u32::to_string)?;
-    if !is_prime(number.into()) {
-        let (below, above) = primes_around(number.into(), min.into(), max.into());
-        let primes: Vec<_> = [below, above].into_iter().flatten().map(|prime| prime.to_string()).collect();
-        let hint = format!("{} = {}", key.name, primes.join(" or "));
+    if !is_prime(number) {
+        let (below, above) = nearest_primes(number);
+        let hint = format!("{} = {below} or {above}", key.name);
         return Err(refuse(format!("`{}` is {number}, no prime", key.name), hint));
     }
     Ok(number)
@@ -258,7 +257,7 @@ fn word(key: &Key, text: &str, words: &[Word], reserved: &[Reserved]) -> Result<
     if let Some(later) = reserved.iter().find(|later| later.name == text) {
         return Err(later_version(&format!("{} \"{}\"", key.name, later.name), later, &wanted(&key.kind)));
     }
-    let message = format!("`{}` is {}, which it cannot be", key.name, Quoted(text));
+    let message = format!("`{}` cannot be {}", key.name, Quoted(text));
     let all = words.iter().map(|word| word.word).chain(reserved.iter().map(|later| later.name));
     let hint = match nearest(text, all) {
         Some(meant) => format!("did you mean \"{meant}\""),

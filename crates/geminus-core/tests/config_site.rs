@@ -1,0 +1,304 @@
+//! What a sound file means.
+
+use std::time::Duration;
+
+use geminus_core::config;
+use geminus_core::limits;
+use geminus_core::model::{
+    Affinity, Cluster, Ha, Method, Node, Ports, Protocol, Select, Server, Service, Site, Tables, Timeouts,
+    Unexposed,
+};
+
+#[path = "config_large/site.rs"]
+mod large;
+
+const MINIMAL: &str = include_str!("../../../examples/minimal.toml");
+const FULL: &str = include_str!("../../../examples/site.toml");
+
+fn minimal() -> Site {
+    config::parse(MINIMAL, "minimal.toml").unwrap()
+}
+
+#[track_caller]
+fn warnings(text: &str) -> Vec<String> {
+    let parsed = config::parse_with_warnings(text, "f").unwrap_or_else(|errors| panic!("{errors}"));
+    parsed.warnings.iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn errors(text: &str) -> String {
+    config::parse(text, "f").unwrap_err().to_string()
+}
+
+#[test]
+fn the_smallest_file_means_every_default() {
+    let service = Service {
+        protocol: Protocol::Tcp,
+        ports: Ports::Exact(80),
+        method: Method::Mac,
+        select: Select::Hash,
+        affinity: None,
+        ring_slots: 65_537,
+        servers: vec![Server {
+            name: "198.51.100.21".to_string(),
+            address: "198.51.100.21".parse().unwrap(),
+            weight: 1,
+        }],
+    };
+    let cluster = Cluster {
+        name: "shop".to_string(),
+        addresses: vec!["198.51.100.80".parse().unwrap()],
+        primary: "alpha".to_string(),
+        unexposed: Unexposed::Drop,
+        ping: true,
+        services: vec![service],
+    };
+    let node = Node {
+        name: "alpha".to_string(),
+        address: "198.51.100.11".parse().unwrap(),
+        interface: "eth0".to_string(),
+    };
+    let site = Site {
+        key_file: None,
+        nodes: vec![node],
+        ha: Ha { lease: Duration::from_secs(5) },
+        tables: Tables { flows: 1 << 20, provisional: 1 << 16, affinity: 1 << 16, tuples: true },
+        timeouts: Timeouts {
+            tcp: Duration::from_secs(900),
+            tcp_fin: Duration::from_secs(300),
+            tcp_rst: Duration::from_secs(10),
+            udp: Duration::from_secs(300),
+            first: Duration::from_secs(3),
+        },
+        clusters: vec![cluster],
+    };
+    assert_eq!(minimal(), site);
+}
+
+#[test]
+fn the_full_file_means_what_it_says() {
+    let site = config::parse(FULL, "site.toml").unwrap();
+    assert_eq!(site.key_file.as_deref(), Some("/etc/geminus/site.key".as_ref()));
+    let names: Vec<_> = site.nodes.iter().map(|node| node.name.as_str()).collect();
+    assert_eq!(names, ["alpha", "beta"]);
+    let [shop, media] = &site.clusters[..] else { panic!("two clusters") };
+    assert_eq!((shop.name.as_str(), shop.addresses.len(), shop.ping), ("shop", 2, true));
+    assert_eq!((media.unexposed, media.ping, media.primary.as_str()), (Unexposed::Pass, false, "beta"));
+    let [any, range] = &media.services[..] else { panic!("two services") };
+    assert_eq!((any.ports, any.select, any.servers[1].weight), (Ports::Any, Select::RoundRobin, 0));
+    assert_eq!((range.ports, range.protocol), (Ports::Range(30_000, 30_099), Protocol::Udp));
+    let affinity = Affinity { prefix4: 32, prefix6: 64, timeout: Duration::from_secs(300) };
+    assert_eq!((shop.services[0].affinity, shop.services[1].affinity), (None, Some(affinity)));
+    assert_eq!(shop.services[0].servers[2].address, site.nodes[1].address, "a collocated server is allowed");
+}
+
+#[test]
+fn things_keep_the_order_of_the_file() {
+    let clusters = |text: &str| -> Vec<String> {
+        config::parse(text, "f").unwrap().clusters.into_iter().map(|cluster| cluster.name).collect()
+    };
+    let text = MINIMAL.to_string()
+        + &MINIMAL[MINIMAL.find("[cluster").unwrap()..].replace("shop", "apples").replace(".80", ".81");
+    assert_eq!(clusters(&text), ["shop", "apples"]);
+}
+
+#[test]
+fn half_open_flows_follow_the_flows_unless_said() {
+    let tables = |text: &str| config::parse(&format!("{MINIMAL}\n[tables]\n{text}"), "f").unwrap().tables;
+    assert_eq!(tables("flows = \"64Mi\"").provisional, 4 << 20);
+    assert_eq!(tables("flows = 65536").provisional, 16 << 10);
+    assert_eq!(tables("flows = 65536\nprovisional = \"32Ki\"").provisional, 32 << 10);
+}
+
+#[test]
+fn ports_of_other_protocols_clusters_and_precision_do_not_conflict() {
+    let service = |port: &str, protocol: &str| {
+        format!(
+            "\n[[cluster.shop.service]]\nport = {port}\nprotocol = \"{protocol}\"\nservers = [{{ address = \"198.51.100.21\" }}]\n"
+        )
+    };
+    let text = [
+        service("80", "udp"),
+        service("\"80-90\"", "tcp"),
+        service("\"91-99\"", "tcp"),
+        service("\"1-79\"", "tcp"),
+        service("85", "tcp"),
+        service("\"any\"", "tcp"),
+        service("\"any\"", "udp"),
+    ];
+    assert_eq!(warnings(&(MINIMAL.to_string() + &text.concat())), [""; 0]);
+}
+
+#[test]
+fn a_service_that_serves_nobody_is_a_warning() {
+    let text = MINIMAL.replace("\" }]", "\", weight = 0 }]");
+    assert_eq!(
+        warnings(&text),
+        ["f:10:1: every server of a service of cluster `shop` has weight 0 (no new flow is served)"]
+    );
+}
+
+#[test]
+fn a_ring_too_small_for_its_servers_is_a_warning() {
+    let servers: Vec<_> = (1..=4).map(|host| format!("{{ address = \"198.51.100.{host}\" }}")).collect();
+    let text = MINIMAL
+        .replace("{ address = \"198.51.100.21\" }", &servers.join(", "))
+        .replace("80\n", "80\nring = 251\n");
+    assert_eq!(
+        warnings(&text),
+        [
+            "f:12:8: a ring of 251 slots is small for 4 servers (100 slots a server keep the balance within a percent)"
+        ]
+    );
+}
+
+#[test]
+fn nodes_without_a_common_key_are_a_warning() {
+    let text = FULL.replace("key_file", "#");
+    assert_eq!(
+        warnings(&text),
+        ["f:10:7: 2 nodes and no `key_file`: each chooses servers in its own way (add key_file to [site])"]
+    );
+}
+
+#[test]
+fn warnings_are_told_beside_errors() {
+    let text = MINIMAL.replace("\" }]", "\", weight = 0 }]").replace("eth0", "");
+    let errors = config::parse_with_warnings(&text, "f").unwrap_err();
+    assert_eq!((errors.errors().len(), errors.warnings().len()), (1, 1));
+}
+
+#[test]
+fn a_thousand_clusters_of_a_hundred_servers_are_read_whole() {
+    let site = config::parse(&large::large_site(1000, 100), "large.toml").unwrap();
+    assert_eq!(site.clusters.len(), 1000);
+    assert_eq!(
+        site.clusters
+            .iter()
+            .flat_map(|cluster| &cluster.services)
+            .map(|service| service.servers.len())
+            .sum::<usize>(),
+        100_000
+    );
+}
+
+#[test]
+fn a_site_at_a_limit_passes_and_one_beyond_is_refused_at_the_first_too_many() {
+    let most = u32::try_from(limits::CLUSTERS).unwrap();
+    let small_rings = |text: String| text.replace("port = 80", "port = 80\nring = 251");
+    assert!(config::parse(&small_rings(large::large_site(most, 1)), "f").is_ok());
+    assert_eq!(
+        errors(&small_rings(large::large_site(most + 2, 1))),
+        "f:40965:10: 4098 clusters in the site (at most 4096)"
+    );
+    let most = u32::try_from(limits::SERVERS_PER_SERVICE).unwrap();
+    assert!(config::parse(&large::large_site(1, most), "f").is_ok());
+    assert_eq!(
+        errors(&large::large_site(1, most + 1)),
+        "f:4107:3: 4097 servers in one service (at most 4096)"
+    );
+    let twice = large::large_site(3000, 1).replace("port = 80", "port = 80\nring = 131071");
+    assert_eq!(
+        errors(&twice),
+        "f:20490:8: the rings of the site have 393213000 slots (at most 268439552: a smaller `ring`, such as 4093, \
+         suits services of few servers)"
+    );
+}
+
+#[test]
+fn more_ranges_than_the_packet_path_looks_at_are_refused() {
+    let service = |range: usize| {
+        let first = 1000 + 10 * range;
+        let last = first + 9;
+        format!(
+            "[[cluster.shop.service]]\nport = \"{first}-{last}\"\nservers = [{{ address = \"198.51.100.21\" }}]\n"
+        )
+    };
+    let ranges = |number: usize| MINIMAL.to_string() + &(0..number).map(service).collect::<String>();
+    assert!(config::parse(&ranges(limits::RANGES_PER_CLUSTER), "f").is_ok());
+    assert_eq!(
+        errors(&ranges(limits::RANGES_PER_CLUSTER + 1)),
+        "f:62:8: 17 ranges of ports in one cluster (at most 16)"
+    );
+}
+
+#[test]
+fn the_digest_of_the_smallest_site_never_changes() {
+    let hex: String = config::digest(&minimal()).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hex, "9cc0485032e8dc0c58a243eae139355cfc4be9e68bd722ec5f88721f1bb47180");
+}
+
+#[test]
+fn the_digest_ignores_order_comments_and_spelled_out_defaults() {
+    let text = "
+        tables = { tuples = true, flows = 1048576, affinity = 65_536 }   # the defaults
+        [[cluster.shop.service]]
+        servers = [{ weight = 1, address = '198.51.100.21', name = '198.51.100.21' }]
+        protocol = 'tcp'
+        port = 80
+        [cluster.shop]
+        primary = 'alpha'
+        addresses = ['198.51.100.80']
+        [node.alpha]
+        interface = 'eth0'
+        address = '198.51.100.11'";
+    assert_eq!(config::parse(text, "f").unwrap(), minimal());
+    let mut site = config::parse(FULL, "f").unwrap();
+    let digest = config::digest(&site);
+    site.nodes.reverse();
+    site.clusters.reverse();
+    for cluster in &mut site.clusters {
+        cluster.addresses.reverse();
+        cluster.services.reverse();
+        cluster.services.iter_mut().for_each(|service| service.servers.reverse());
+    }
+    assert_eq!(config::digest(&site), digest);
+}
+
+#[test]
+fn the_digest_sees_every_difference() {
+    let full = config::parse(FULL, "f").unwrap();
+    let second = Duration::from_secs(1);
+    let changes: [fn(&mut Site, Duration); 33] = [
+        |_, _| {},
+        |site, _| site.key_file = None,
+        |site, _| site.key_file = Some("/other".into()),
+        |site, second| site.ha.lease += second,
+        |site, _| site.tables.flows *= 2,
+        |site, _| site.tables.provisional *= 2,
+        |site, _| site.tables.affinity *= 2,
+        |site, _| site.tables.tuples = false,
+        |site, second| site.timeouts.tcp += second,
+        |site, second| site.timeouts.tcp_fin += second,
+        |site, second| site.timeouts.tcp_rst += second,
+        |site, second| site.timeouts.udp += second,
+        |site, second| site.timeouts.first += second / 1000,
+        |site, _| site.nodes.truncate(1),
+        |site, _| site.nodes[0].name += "x",
+        |site, _| site.nodes[0].interface += "x",
+        |site, _| site.nodes[0].address = site.clusters[0].addresses[0],
+        |site, _| site.clusters.truncate(1),
+        |site, _| site.clusters[0].name += "x",
+        |site, _| site.clusters[0].addresses.truncate(1),
+        |site, _| site.clusters[0].primary = "beta".to_string(),
+        |site, _| site.clusters[0].unexposed = Unexposed::Pass,
+        |site, _| site.clusters[0].ping = false,
+        |site, _| site.clusters[0].services.truncate(1),
+        |site, _| site.clusters[0].services[0].ports = Ports::Exact(81),
+        |site, _| site.clusters[0].services[0].protocol = Protocol::Udp,
+        |site, _| site.clusters[0].services[0].select = Select::RoundRobin,
+        |site, _| site.clusters[0].services[0].ring_slots = 251,
+        |site, _| site.clusters[0].services[1].affinity = None,
+        |site, _| site.clusters[0].services[1].affinity.as_mut().unwrap().prefix4 = 24,
+        |site, _| site.clusters[0].services[1].affinity.as_mut().unwrap().prefix6 = 48,
+        |site, second| site.clusters[0].services[1].affinity.as_mut().unwrap().timeout += second,
+        |site, _| site.clusters[0].services[0].servers[0].weight = 11,
+    ];
+    let digests = changes.map(|change| {
+        let mut site = full.clone();
+        change(&mut site, second);
+        config::digest(&site)
+    });
+    let distinct: std::collections::HashSet<_> = digests.iter().collect();
+    assert_eq!(distinct.len(), changes.len());
+}
