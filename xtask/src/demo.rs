@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::command;
-use crate::floors::{build_binary, heading};
+use crate::floors::{build_binaries, heading};
 use crate::setup::{self, Scope};
 use crate::workspace::Workspace;
 
@@ -16,8 +16,7 @@ pub(crate) fn demo(workspace: &mut Workspace, report: Option<PathBuf>, fast: boo
     setup::ensure(workspace, Scope::Everything)?;
 
     heading("building the release binary and the lab");
-    build_binary(workspace)?;
-    command::run(workspace.cargo().args(["build", "--release", "--package", "geminus-lab", "--bins"]))?;
+    build_binaries(workspace)?;
 
     heading("demo");
     let mut lab = Command::new(workspace.release_binary("geminus-lab"));

@@ -52,16 +52,15 @@ impl Floor {
     }
 
     fn tests(self, workspace: &Workspace) -> Command {
-        let mut cargo = workspace.cargo();
-        cargo.args(["test", "--no-fail-fast"]);
         if self == Self::Units {
-            cargo.arg("--workspace");
+            let mut cargo = workspace.cargo();
+            cargo.args(["test", "--no-fail-fast", "--workspace"]);
             return cargo;
         }
-        // The release profile, like the binary that the lab runs: one set of artefacts serves both.
-        cargo.args(["--release", "--features", PRIVILEGED]);
-        for PrivilegedTest { package, name } in self.privileged_tests(workspace) {
-            cargo.args(["--package", package, "--test", name]);
+        let mut cargo = workspace.release_cargo("test");
+        cargo.arg("--no-fail-fast");
+        for PrivilegedTest { name, .. } in self.privileged_tests(workspace) {
+            cargo.args(["--test", name]);
         }
         if self == Self::Lab {
             cargo.env("GEMINUS_BIN", workspace.release_binary("geminus"));
@@ -109,7 +108,7 @@ fn run(workspace: &Workspace, floor: Floor, complaints: &mut Vec<String>) -> Res
         return Ok(tally);
     }
     if floor == Floor::Lab
-        && let Err(error) = build_binary(workspace)
+        && let Err(error) = build_binaries(workspace)
     {
         complaints.push(format!("{}: {error}", floor.heading()));
         return Ok(tally);
@@ -138,9 +137,9 @@ fn complaint(tally: Tally, succeeded: bool, ending: &str) -> Option<String> {
     }
 }
 
-/// Builds what the lab and the demo run.
-pub(crate) fn build_binary(workspace: &Workspace) -> Result<()> {
-    command::run(workspace.cargo().args(["build", "--release", "--package", "geminus", "--bin", "geminus"]))
+/// Builds what the lab and the demo run, and the lab.
+pub(crate) fn build_binaries(workspace: &Workspace) -> Result<()> {
+    command::run(workspace.release_cargo("build").args(["--bin", "geminus", "--bin", "geminus-lab"]))
 }
 
 /// Separates the parts of a long run.

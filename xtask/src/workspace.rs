@@ -1,5 +1,6 @@
 //! The checkout this program belongs to, and how cargo is called in it.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -20,6 +21,9 @@ pub(crate) struct Workspace {
     /// The compiler for the BPF program where the active one has no `rust-src` beside it; set by the set-up.
     pub(crate) bpf_compiler: Option<PathBuf>,
 }
+
+/// The packages whose binaries the lab and the demo run.
+const RELEASE_PACKAGES: [&str; 2] = ["geminus", "geminus-lab"];
 
 /// A test target that needs root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,17 @@ impl Workspace {
         if let Some(compiler) = &self.bpf_compiler {
             cargo.env("GEMINUS_BPF_RUSTC", compiler);
         }
+        cargo
+    }
+
+    /// Cargo for the release profile, always with the same packages and features, so that the binary, the lab and the
+    /// privileged tests share every artefact. [`PRIVILEGED`] only admits test targets, it changes no code.
+    pub(crate) fn release_cargo(&self, verb: &str) -> Command {
+        let with_tests = self.privileged_tests.iter().map(|test| test.package.as_str());
+        let packages: BTreeSet<&str> = RELEASE_PACKAGES.into_iter().chain(with_tests).collect();
+        let mut cargo = self.cargo();
+        cargo.args([verb, "--release", "--features", PRIVILEGED]);
+        cargo.args(packages.into_iter().flat_map(|package| ["--package", package]));
         cargo
     }
 

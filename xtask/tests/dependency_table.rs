@@ -136,7 +136,7 @@ const TABLE: &[Row] = &[
             ("serde_json", "the answers of `--json`"),
             ("signal-hook", "an interrupted run cleans up after itself"),
         ],
-        tests: &[],
+        tests: &[("tempfile", "reports and runtime directories that vanish with the test")],
     },
     Row {
         name: "xtask",

@@ -97,6 +97,15 @@ fn no_test_is_switched_off() {
     }
 }
 
+/// The binary that the privileged floors run is built with the feature, so it must be the one that people get.
+#[test]
+fn the_feature_for_privileged_tests_changes_no_code() {
+    let condition = ["feature = \"", "privileged\""].concat();
+    for (path, text) in tracked_texts(|path| path.ends_with(".rs")) {
+        assert!(!text.contains(&condition), "{path} compiles other code for the feature `privileged`");
+    }
+}
+
 #[test]
 fn the_oldest_compiler_is_the_same_everywhere() {
     let wanted = env!("CARGO_PKG_RUST_VERSION");
