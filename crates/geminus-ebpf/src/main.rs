@@ -11,7 +11,7 @@ use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 use geminus_packet::tables::Ticks;
-use geminus_packet::verdict::Verdict;
+use geminus_packet::verdict::Kind;
 
 use maps::KernelTables;
 use xdp_frame::XdpFrame;
@@ -20,20 +20,24 @@ use xdp_frame::XdpFrame;
 #[xdp]
 pub fn geminus(ctx: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&ctx);
-    let mut tables = KernelTables { question: false };
-    tables.question = frame.is_question(&tables);
+    let tables = KernelTables { question: frame.question() };
     // SAFETY: takes nothing and reads a counter.
     let now = Ticks(unsafe { bpf_jiffies64() });
-    match geminus_packet::dispatch(&mut frame, &tables, now) {
-        Verdict::Pass(_) | Verdict::Local(_) => xdp_action::XDP_PASS,
-        Verdict::Drop(_) => xdp_action::XDP_DROP,
-        Verdict::Answer(_) => xdp_action::XDP_TX,
-        Verdict::Forward(forward) => {
-            if forward.interface == 0 || forward.interface == ctx.ingress_ifindex() as u32 {
+    let verdict = geminus_packet::dispatch(&mut frame, &tables, now);
+    if tables.question != 0 {
+        frame.tell(verdict);
+    }
+    match verdict.kind() {
+        Kind::Pass | Kind::Local => xdp_action::XDP_PASS,
+        Kind::Drop => xdp_action::XDP_DROP,
+        Kind::Answer => xdp_action::XDP_TX,
+        Kind::Forward => {
+            let interface = verdict.target().interface;
+            if interface == 0 || interface == ctx.ingress_ifindex() as u32 {
                 xdp_action::XDP_TX
             } else {
                 // SAFETY: takes two numbers.
-                unsafe { bpf_redirect(forward.interface, 0) as u32 }
+                unsafe { bpf_redirect(interface, 0) as u32 }
             }
         }
     }

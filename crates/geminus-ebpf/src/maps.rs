@@ -38,14 +38,20 @@ maps! {
 
 /// The maps, and whether the frame at hand is only asked about.
 pub struct KernelTables {
-    /// Nothing may be counted or remembered.
-    pub question: bool,
+    /// Not 0: nothing may be counted or remembered.
+    pub question: u64,
+}
+
+/// The settings.
+#[inline(always)]
+pub fn globals() -> Option<&'static Globals> {
+    GLOBALS.get(0)
 }
 
 impl Tables for KernelTables {
     #[inline(always)]
     fn globals(&self) -> Option<&Globals> {
-        GLOBALS.get(0)
+        globals()
     }
     #[inline(always)]
     fn addresses(&self, bucket: u32) -> Option<&AddressBucket> {
@@ -93,7 +99,7 @@ impl Tables for KernelTables {
     }
     #[inline(always)]
     fn count(&self, counter: Counter) {
-        if self.question {
+        if self.question != 0 {
             return;
         }
         if let Some(seen) = REASONS_SEEN.get(cpu()) {
@@ -104,7 +110,7 @@ impl Tables for KernelTables {
     }
     #[inline(always)]
     fn count_server(&self, server: u32, bytes: u64, begins: bool) {
-        if self.question {
+        if self.question != 0 {
             return;
         }
         let stride = self.globals().map_or(0, |globals| globals.servers.load() as u32);
@@ -118,7 +124,7 @@ impl Tables for KernelTables {
     }
     #[inline(always)]
     fn dry(&self) -> bool {
-        self.question
+        self.question != 0
     }
 }
 

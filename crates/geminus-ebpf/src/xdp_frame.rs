@@ -3,8 +3,10 @@
 use aya_ebpf::helpers::bpf_xdp_adjust_tail;
 use aya_ebpf::programs::XdpContext;
 use geminus_packet::frame::Frame;
-use geminus_packet::tables::Tables;
+use geminus_packet::verdict::Verdict;
 use geminus_packet::wire::Header;
+
+use crate::maps::globals;
 
 /// No header starts later than this: Ethernet, two tags, IPv4 with all options or IPv6 with four of the longest
 /// extension headers. The verifier wants a bound.
@@ -24,18 +26,30 @@ impl<'c> XdpFrame<'c> {
         Self { ctx, data: ctx.data(), end: ctx.data_end() }
     }
 
-    /// Whether the frame carries the mark of one that is only asked about, which user space alone can set (in the
-    /// metadata of a test-run).
+    /// Not 0 if the frame carries the mark of one that is only asked about, which user space alone can set (in the
+    /// metadata of a test-run). Blurred, or the whole program would be verified once for yes and once for no.
     #[inline(always)]
-    pub fn is_question(&self, tables: &impl Tables) -> bool {
+    pub fn question(&self) -> u64 {
+        let Some(globals) = globals() else { return 0 };
         let mark = self.ctx.metadata();
         if mark == self.data || mark + 16 > self.data {
-            return false;
+            return globals.nothing.load();
         }
-        let Some(globals) = tables.globals() else { return false };
         // SAFETY: the 16 bytes were checked to lie before the frame.
         let mark = unsafe { core::ptr::read_unaligned(mark as *const [u64; 2]) };
-        mark[0] == globals.question[0].load() && mark[1] == globals.question[1].load()
+        let differs = mark[0] ^ globals.question[0].load() | mark[1] ^ globals.question[1].load();
+        u64::from(differs == 0) | globals.nothing.load()
+    }
+
+    /// Answers a question: the verdict's word takes the place of the mark's first half.
+    #[inline(always)]
+    pub fn tell(&self, verdict: Verdict) {
+        let mark = self.ctx.metadata();
+        if mark + 16 > self.ctx.data() {
+            return;
+        }
+        // SAFETY: checked to lie before the frame.
+        unsafe { core::ptr::write_unaligned(mark as *mut u64, verdict.word()) };
     }
 
     #[inline(always)]
@@ -73,8 +87,13 @@ impl Frame for XdpFrame<'_> {
     fn grow_back(&mut self, by: usize) -> bool {
         // SAFETY: the helper checks the room; pointers into the frame are read anew below.
         let grown = unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, by as i32) } == 0;
+        self.refresh();
+        grown
+    }
+
+    #[inline(always)]
+    fn refresh(&mut self) {
         self.data = self.ctx.data();
         self.end = self.ctx.data_end();
-        grown
     }
 }

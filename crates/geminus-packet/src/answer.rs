@@ -26,29 +26,29 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     at: usize,
     now: Ticks,
 ) -> Verdict {
-    let Some(arp) = frame.get::<Arp>(at) else { return Verdict::Pass(Pass::Truncated) };
+    let Some(arp) = frame.get::<Arp>(at) else { return Verdict::pass(Pass::Truncated) };
     if arp.hardware != [0, 1] || arp.protocol != [8, 0] || arp.lengths != [6, 4] {
-        return Verdict::Pass(Pass::ArpOther);
+        return Verdict::pass(Pass::ArpOther);
     }
     let us = word_mac(globals.mac.load());
     if arp.sender_mac != us && arp.sender != [0; 4] {
-        if let Some((_, facts)) = cluster_address(tables, globals, Address::v4(arp.sender))
+        if let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.sender))
             && is_active(tables, facts, now)
         {
             tables.count(Note::ClaimedByOther.counter());
-            return Verdict::Pass(Pass::ArpOther);
+            return Verdict::pass(Pass::ArpOther);
         }
     }
     if arp.operation != [0, 1] {
-        return Verdict::Pass(Pass::ArpOther);
+        return Verdict::pass(Pass::ArpOther);
     }
-    let Some((_, facts)) = cluster_address(tables, globals, Address::v4(arp.target)) else {
-        return Verdict::Pass(Pass::ArpOther);
+    let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.target)) else {
+        return Verdict::pass(Pass::ArpOther);
     };
     if !is_active(tables, facts, now) {
-        return Verdict::Pass(Pass::NotActive);
+        return Verdict::pass(Pass::NotActive);
     }
-    let Some(arp) = frame.get_mut::<Arp>(at) else { return Verdict::Pass(Pass::Truncated) };
+    let Some(arp) = frame.get_mut::<Arp>(at) else { return Verdict::pass(Pass::Truncated) };
     let asker = arp.sender_mac;
     let (sender, target) = (arp.sender, arp.target);
     arp.operation = [0, 2];
@@ -57,7 +57,7 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     arp.target_mac = asker;
     arp.target = sender;
     address(frame, asker, us);
-    Verdict::Answer(Answer::Arp)
+    Verdict::answer(Answer::Arp)
 }
 
 /// What may be a neighbour solicitation: ICMPv6 right behind the IPv6 header that starts at `at`.
@@ -72,45 +72,45 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
     let icmp_at = at + size_of::<Ipv6>();
     let target_at = icmp_at + size_of::<Icmp>();
     let option_at = target_at + size_of::<NeighbourTarget>();
-    let Some(icmp) = frame.get::<Icmp>(icmp_at) else { return Verdict::Pass(Pass::Truncated) };
+    let Some(icmp) = frame.get::<Icmp>(icmp_at) else { return Verdict::pass(Pass::Truncated) };
     if icmp.kind != 135 {
-        return Verdict::Pass(Pass::NeighbourOther);
+        return Verdict::pass(Pass::NeighbourOther);
     }
     let code = icmp.code;
-    let Some(asked) = frame.get::<NeighbourTarget>(target_at) else { return Verdict::Pass(Pass::Truncated) };
+    let Some(asked) = frame.get::<NeighbourTarget>(target_at) else { return Verdict::pass(Pass::Truncated) };
     let target = asked.target;
-    let Some((_, facts)) = cluster_address(tables, globals, Address::v6(target)) else {
-        return Verdict::Pass(Pass::NeighbourOther);
+    let Some((facts, _)) = cluster_address(tables, globals, Address::v6(target)) else {
+        return Verdict::pass(Pass::NeighbourOther);
     };
     if !is_active(tables, facts, now) {
-        return Verdict::Pass(Pass::NotActive);
+        return Verdict::pass(Pass::NotActive);
     }
-    let Some(ip) = frame.get::<Ipv6>(at) else { return Verdict::Pass(Pass::Truncated) };
+    let Some(ip) = frame.get::<Ipv6>(at) else { return Verdict::pass(Pass::Truncated) };
     let payload = usize::from(u16::from_be_bytes(ip.payload_length));
     let bad = ip.hop_limit != ND_HOP_LIMIT || code != 0 || payload < option_at - icmp_at;
     if bad || icmp_at + payload > frame.length() {
-        return Verdict::Drop(Drop::BadNeighbour);
+        return Verdict::drop(Drop::BadNeighbour);
     }
     // A solicitation for duplicate address detection comes from nobody: everybody is told that the address is taken.
     let asker = ip.source;
     let nobody = asker == [0; 16];
     let us = word_mac(globals.mac.load());
-    let Some(ethernet) = frame.get::<Ethernet>(0) else { return Verdict::Pass(Pass::Truncated) };
+    let Some(ethernet) = frame.get::<Ethernet>(0) else { return Verdict::pass(Pass::Truncated) };
     let to_mac = if nobody { ALL_NODES_MAC } else { ethernet.source };
     let to = if nobody { ALL_NODES } else { asker };
     let advertised = option_at + size_of::<LinkLayerOption>();
     if frame.length() < advertised && !frame.grow_back(advertised - frame.length()) {
-        return Verdict::Drop(Drop::NoRoom);
+        return Verdict::drop(Drop::NoRoom);
     }
     let flags = if nobody { OVERRIDE } else { SOLICITED | OVERRIDE };
     let length = (advertised - icmp_at) as u16;
     let (Some(option), Some(total)) =
         (frame.get_mut::<LinkLayerOption>(option_at), Some(length.to_be_bytes()))
     else {
-        return Verdict::Drop(Drop::NoRoom);
+        return Verdict::drop(Drop::NoRoom);
     };
     *option = LinkLayerOption { kind: 2, length: 1, mac: us };
-    let Some(ip) = frame.get_mut::<Ipv6>(at) else { return Verdict::Drop(Drop::NoRoom) };
+    let Some(ip) = frame.get_mut::<Ipv6>(at) else { return Verdict::drop(Drop::NoRoom) };
     ip.version_class_label = [0x60, 0, 0, 0];
     ip.payload_length = total;
     ip.hop_limit = ND_HOP_LIMIT;
@@ -119,41 +119,41 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
     let mut sum = sum16(&target) + sum16(&to) + u32::from(length) + u32::from(number::ICMPV6);
     sum += sum16(&target) + sum_option(us) + u32::from(u16::from_be_bytes([136, 0]));
     sum += u32::from(u16::from_be_bytes([flags, 0]));
-    let Some(icmp) = frame.get_mut::<Icmp>(icmp_at) else { return Verdict::Drop(Drop::NoRoom) };
+    let Some(icmp) = frame.get_mut::<Icmp>(icmp_at) else { return Verdict::drop(Drop::NoRoom) };
     *icmp = Icmp { kind: 136, code: 0, checksum: folded(sum), rest: [flags, 0, 0, 0] };
     address(frame, to_mac, us);
-    Verdict::Answer(Answer::Neighbour)
+    Verdict::answer(Answer::Neighbour)
 }
 
 /// An echo request whose IPv4 header starts at `ip` and whose ICMP header starts at `at`.
 #[inline(always)]
 pub(crate) fn echo4<F: Frame>(frame: &mut F, ip: usize, at: usize) -> Verdict {
-    let Some(icmp) = frame.get_mut::<Icmp>(at) else { return Verdict::Drop(Drop::TruncatedTransport) };
+    let Some(icmp) = frame.get_mut::<Icmp>(at) else { return Verdict::drop(Drop::TruncatedTransport) };
     icmp.kind = 0;
     icmp.checksum = adjusted(icmp.checksum, [8, 0], [0, 0]);
-    let Some(header) = frame.get_mut::<Ipv4>(ip) else { return Verdict::Drop(Drop::BadLength) };
+    let Some(header) = frame.get_mut::<Ipv4>(ip) else { return Verdict::drop(Drop::BadLength) };
     let [a, b, c, d, e, f, g, h] = header.addresses;
     header.addresses = [e, f, g, h, a, b, c, d];
     let (was, is) = ([header.ttl, header.protocol], [TTL, header.protocol]);
     header.ttl = TTL;
     header.checksum = adjusted(header.checksum, was, is);
     turn_around(frame);
-    Verdict::Answer(Answer::Echo)
+    Verdict::answer(Answer::Echo)
 }
 
 /// An echo request whose IPv6 header starts at `ip` and whose ICMPv6 header starts at `at`.
 #[inline(always)]
 pub(crate) fn echo6<F: Frame>(frame: &mut F, ip: usize, at: usize) -> Verdict {
-    let Some(icmp) = frame.get_mut::<Icmp>(at) else { return Verdict::Drop(Drop::TruncatedTransport) };
+    let Some(icmp) = frame.get_mut::<Icmp>(at) else { return Verdict::drop(Drop::TruncatedTransport) };
     icmp.kind = 129;
     icmp.checksum = adjusted(icmp.checksum, [128, 0], [129, 0]);
-    let Some(header) = frame.get_mut::<Ipv6>(ip) else { return Verdict::Drop(Drop::BadLength) };
+    let Some(header) = frame.get_mut::<Ipv6>(ip) else { return Verdict::drop(Drop::BadLength) };
     let source = header.source;
     header.source = header.destination;
     header.destination = source;
     header.hop_limit = TTL;
     turn_around(frame);
-    Verdict::Answer(Answer::Echo6)
+    Verdict::answer(Answer::Echo6)
 }
 
 /// Sends a frame back to where it came from.

@@ -1,12 +1,12 @@
 //! Which server has a packet: flow table, provisional table, affinity, ring, in this order.
 
 use crate::flow::{Bucket, Entry, Found, Remembered, State, Tag, Timeouts};
-use crate::packet::{Kind, Packet};
+use crate::packet::{Packet, Step};
 use crate::tables::{
     AddressFacts, Endpoint, Globals, KEEP_TUPLES, RANGES_PER_CLUSTER, RING_LINE_SLOTS, Server, Service, Tables,
     Ticks,
 };
-use crate::verdict::{Drop, Forward, Note, Pass, Path, Verdict};
+use crate::verdict::{Counter, Drop, Note, Pass, Path, Verdict};
 
 /// Slots looked at after the flow's own while the server there is unresolved.
 const STEPS_ASIDE: u32 = 8;
@@ -18,13 +18,35 @@ impl Timeouts for Globals {
     }
 }
 
-/// A server that may have the packet, and how it was found.
+/// A server that may have the packet, and how it was found. Server 0: none; every field is set all the same, because the
+/// verifier forbids to save what is undefined.
 #[derive(Clone, Copy)]
 struct Choice {
     server: u32,
-    link: u64,
-    path: Path,
-    pinned: bool,
+    generation: u16,
+    path: u8,
+    /// 1 if it differs from the ring's choice, else 0.
+    pinned: u64,
+}
+
+impl Choice {
+    const NONE: Self = Self { server: 0, generation: 0, path: 0, pinned: 0 };
+
+    /// The same choice, of which the verifier no longer knows how it was made ([`Packet::blurred`]).
+    #[inline(always)]
+    const fn blurred(self, nothing: u64) -> Self {
+        Self {
+            server: self.server | nothing as u32,
+            generation: self.generation | nothing as u16,
+            path: self.path | nothing as u8,
+            pinned: self.pinned | nothing,
+        }
+    }
+
+    #[inline(always)]
+    const fn is_none(&self) -> bool {
+        self.server == 0
+    }
 }
 
 /// Decides for a packet of `bytes` bytes whose destination is a cluster address that this node is active for.
@@ -45,11 +67,11 @@ pub(crate) fn balance<T: Tables>(
             let link = server.link.load();
             if Server::generation(link) == found.note.generation() {
                 let from = server.from.load();
-                if !begins_anew(packet.kind, &found, from) {
+                if !begins_anew(packet.step, &found, from) {
                     if !tables.dry() {
-                        keep(bucket, &found, packet.kind, globals, ticks);
+                        keep(bucket, &found, packet.step, globals, ticks);
                     }
-                    return forward(tables, server, found.server, Path::Established, bytes, false);
+                    return forward(tables, server, found.server, Path::Established.counter(), bytes, false);
                 }
             } else {
                 tables.count(Note::ServerGone.counter());
@@ -64,18 +86,18 @@ pub(crate) fn balance<T: Tables>(
 
 /// Whether a SYN that meets its old flow is a new connection that must not go where the old one went.
 #[inline(always)]
-fn begins_anew(kind: Kind, found: &Found, from: u64) -> bool {
+fn begins_anew(step: Step, found: &Found, from: u64) -> bool {
     let over = found.note.state() == State::Closing as u8 || found.note.state() == State::Reset as u8;
-    matches!(kind, Kind::Syn) && over && from & Server::DRAINING != 0
+    matches!(step, Step::SYN) && over && from & Server::DRAINING != 0
 }
 
 /// Keeps a found flow's state and time. Its note is written only when one of them moves.
 #[inline(always)]
-fn keep(bucket: &Bucket, found: &Found, kind: Kind, globals: &Globals, now: u32) {
-    let state = match kind {
-        Kind::Fin if found.note.state() == State::Established as u8 => Some(State::Closing),
-        Kind::Rst if found.note.state() != State::Reset as u8 => Some(State::Reset),
-        Kind::Syn if found.note.state() != State::Established as u8 => Some(State::Established),
+fn keep(bucket: &Bucket, found: &Found, step: Step, globals: &Globals, now: u32) {
+    let state = match step {
+        Step::FIN if found.note.state() == State::Established as u8 => Some(State::Closing),
+        Step::RST if found.note.state() != State::Reset as u8 => Some(State::Reset),
+        Step::SYN if found.note.state() != State::Established as u8 => Some(State::Established),
         _ => None,
     };
     if state.is_some() || found.note.age(now) >= globals.refresh.load() as u32 {
@@ -94,52 +116,53 @@ fn newcomer<T: Tables>(
     now: u32,
 ) -> Verdict {
     if let Some(drop) = refused_source(tables, globals, packet) {
-        return Verdict::Drop(drop);
+        return Verdict::drop(drop);
     }
     let Some(service) = service_of(tables, globals, packet) else {
         return if packet.facts.has(AddressFacts::PASS_UNEXPOSED) {
-            Verdict::Pass(Pass::Unexposed)
+            Verdict::pass(Pass::Unexposed)
         } else {
-            Verdict::Drop(Drop::Unexposed)
+            Verdict::drop(Drop::Unexposed)
         };
     };
     let Some(provisional) = tables.provisional(tag.bucket(globals.provisional_mask.load())) else {
-        return Verdict::Pass(Pass::NotConfigured);
+        return Verdict::pass(Pass::NotConfigured);
     };
     if let Some(found) = provisional.find(tag)
         && let Some(server) = tables.server(found.server)
         && Server::generation(server.link.load()) == found.note.generation()
     {
-        match packet.kind {
-            Kind::Syn if server.from.load() & Server::DRAINING != 0 => {}
-            Kind::Syn => {
+        match packet.step {
+            Step::SYN if server.from.load() & Server::DRAINING != 0 => {}
+            Step::SYN => {
                 if !tables.dry() {
                     provisional.touch(&found, None, now);
                 }
-                return forward(tables, server, found.server, Path::Repeated, bytes, false);
+                return forward(tables, server, found.server, Path::Repeated.counter(), bytes, false);
             }
-            Kind::Rst => {
+            Step::RST => {
                 if !tables.dry() {
                     provisional.forget(&found);
                 }
-                return forward(tables, server, found.server, Path::Repeated, bytes, false);
+                return forward(tables, server, found.server, Path::Repeated.counter(), bytes, false);
             }
-            Kind::Segment | Kind::Fin | Kind::Datagram => {
+            _ => {
                 if !tables.dry() {
                     promote(tables, globals, service, packet, tag, &found, now);
                     provisional.forget(&found);
                 }
-                return forward(tables, server, found.server, Path::Promoted, bytes, true);
+                return forward(tables, server, found.server, Path::Promoted.counter(), bytes, true);
             }
         }
     }
-    let choice = match choose(tables, globals, service, packet, tag, provisional, now) {
-        Ok(choice) => choice,
-        Err(drop) => return Verdict::Drop(drop),
-    };
+    let choice = choose(tables, globals, service, packet, tag, provisional, now);
+    if choice.is_none() {
+        let nobody = service.ring.load() >> 32 == 0;
+        return Verdict::drop(if nobody { Drop::NoServer } else { Drop::Unresolved });
+    }
     match tables.server(choice.server) {
-        Some(server) => forward(tables, server, choice.server, choice.path, bytes, false),
-        None => Verdict::Drop(Drop::NoServer),
+        Some(server) => forward(tables, server, choice.server, Counter(choice.path), bytes, false),
+        None => Verdict::drop(Drop::NoServer),
     }
 }
 
@@ -207,13 +230,13 @@ fn promote<T: Tables>(
 ) {
     let number = tag.bucket(globals.flow_mask.load());
     let Some(bucket) = tables.flows(number) else { return };
-    let state = match packet.kind {
-        Kind::Datagram => State::Datagrams,
-        Kind::Fin => State::Closing,
+    let state = match packet.step {
+        Step::DATAGRAM => State::Datagrams,
+        Step::FIN => State::Closing,
         _ => State::Established,
     };
     let generation = first.note.generation();
-    let entry = Entry { tag, server: first.server, generation, state, pinned: first.note.pinned() };
+    let entry = Entry { tag, server: first.server, generation, state, pinned: u64::from(first.note.pinned()) };
     let way = match bucket.remember(&entry, now, globals, false) {
         Remembered::In(way) => way,
         Remembered::Evicting(way) => {
@@ -275,46 +298,43 @@ fn choose<T: Tables>(
     tag: Tag,
     provisional: &Bucket,
     now: u32,
-) -> Result<Choice, Drop> {
+) -> Choice {
     let select = service.select.load();
-    let begins = matches!(packet.kind, Kind::Syn | Kind::Datagram);
+    let begins = matches!(packet.step, Step::SYN | Step::DATAGRAM);
     let mut point = tag.0;
-    let mut client = None;
+    let mut choice = Choice::NONE;
     if select & Service::AFFINITY != 0 {
         point = client_hash(globals, service, packet);
-        client = returning(tables, globals, service, Tag(point), now);
+        choice = returning(tables, globals, service, Tag(point), now);
     }
     let ring = service.ring.load();
-    let own_slot = scaled(point, ring);
-    let own = settled(tables, ring, own_slot, if begins { Path::Ring } else { Path::Unknown });
-    let mut choice = match (client, own) {
-        (Some(client), Ok(own)) => Choice { pinned: client.server != own.server, ..client },
-        (Some(client), Err(_)) => Choice { pinned: true, ..client },
-        (None, Ok(own)) if begins && select & Service::TURN != 0 && !tables.dry() => {
-            turn(tables, service, ring, select as u32, own)
-        }
-        (None, Ok(own)) => own,
-        (None, Err(drop)) => return Err(drop),
-    };
-    if matches!(packet.kind, Kind::Rst) || tables.dry() {
-        return Ok(choice);
+    let own = settled(tables, ring, scaled(point, ring), if begins { Path::Ring } else { Path::Unknown });
+    if choice.is_none() && begins && select & Service::TURN != 0 && !tables.dry() {
+        choice = turn(tables, service, ring);
     }
-    let generation = Server::generation(choice.link);
-    let entry = Entry { tag, server: choice.server, generation, state: State::First, pinned: choice.pinned };
+    if choice.is_none() {
+        choice = own;
+    } else {
+        choice.pinned = u64::from(choice.server != own.server);
+    }
+    if choice.is_none() || matches!(packet.step, Step::RST) || tables.dry() {
+        return choice;
+    }
+    choice = choice.blurred(globals.nothing.load());
+    let Choice { server, generation, pinned, .. } = choice;
+    let entry = Entry { tag, server, generation, state: State::First, pinned };
     match provisional.remember(&entry, now, globals, true) {
         Remembered::In(_) => {}
         Remembered::Evicting(_) => tables.count(Note::FirstEvicted.counter()),
         Remembered::Not => {
             tables.count(Note::FirstNotRemembered.counter());
             // What cannot be remembered must be what the next packet finds without memory.
-            if matches!(choice.path, Path::Turn)
-                && let Ok(own) = own
-            {
-                choice = own;
+            if choice.path == Path::Turn.counter().0 && !own.is_none() {
+                return own;
             }
         }
     }
-    Ok(choice)
+    choice
 }
 
 /// The server of a client that came before, if it may still have new flows.
@@ -325,35 +345,30 @@ fn returning<T: Tables>(
     service: &Service,
     client: Tag,
     now: u32,
-) -> Option<Choice> {
-    let bucket = tables.affinity(client.bucket(globals.affinity_mask.load()))?;
-    let found = bucket.find(client)?;
-    let server = tables.server(found.server)?;
-    let link = server.link.load();
-    let from = server.from.load();
-    let usable = Server::generation(link) == found.note.generation() && from & Server::DRAINING == 0;
+) -> Choice {
+    let Some(bucket) = tables.affinity(client.bucket(globals.affinity_mask.load())) else { return Choice::NONE };
+    let Some(found) = bucket.find(client) else { return Choice::NONE };
+    let Some(server) = tables.server(found.server) else { return Choice::NONE };
+    let generation = Server::generation(server.link.load());
+    let usable = generation == found.note.generation() && server.from.load() & Server::DRAINING == 0;
     if !usable || found.note.age(now) >= service.affinity.load() as u32 {
-        return None;
+        return Choice::NONE;
     }
     if !tables.dry() && found.note.age(now) >= globals.refresh.load() as u32 {
         bucket.touch(&found, None, now);
     }
-    Some(Choice { server: found.server, link, path: Path::Affinity, pinned: false })
+    Choice { server: found.server, generation, path: Path::Affinity.counter().0, pinned: 0 }
 }
 
-/// The next server in turn.
+/// The next server in turn: the ring of such a service is laid out in the order of turns.
 #[inline(always)]
-fn turn<T: Tables>(tables: &T, service: &Service, ring: u64, stride: u32, own: Choice) -> Choice {
+fn turn<T: Tables>(tables: &T, service: &Service, ring: u64) -> Choice {
     let slots = ring >> 32;
     if slots == 0 {
-        return own;
+        return Choice::NONE;
     }
-    let turn = service.turn.fetch_add(1);
-    let slot = ((turn % slots) * u64::from(stride) % slots) as u32;
-    match settled(tables, ring, slot, Path::Turn) {
-        Ok(next) => Choice { pinned: next.server != own.server, ..next },
-        Err(_) => own,
-    }
+    let slot = (service.turn.fetch_add(1) % slots) as u32;
+    settled(tables, ring, slot, Path::Turn)
 }
 
 /// The slot that a hash falls on.
@@ -364,29 +379,29 @@ const fn scaled(point: u64, ring: u64) -> u32 {
 
 /// The server of a slot, or of one of the next while it is unresolved.
 #[inline(always)]
-fn settled<T: Tables>(tables: &T, ring: u64, slot: u32, path: Path) -> Result<Choice, Drop> {
+fn settled<T: Tables>(tables: &T, ring: u64, slot: u32, path: Path) -> Choice {
     let slots = (ring >> 32) as u32;
     if slots == 0 {
-        return Err(Drop::NoServer);
+        return Choice::NONE;
     }
     let mut at = slot;
     let mut step = 0;
     while step < STEPS_ASIDE {
         let Some(line) = tables.ring_line((ring as u32).wrapping_add(at / RING_LINE_SLOTS)) else {
-            return Err(Drop::NoServer);
+            return Choice::NONE;
         };
         let pair = line.pairs[(at as usize >> 1) & 7].load();
         let number = (pair >> ((at & 1) * 32)) as u32;
-        let Some(server) = tables.server(number) else { return Err(Drop::NoServer) };
-        let link = server.link.load();
-        if Server::generation(link) == 0 {
-            return Err(Drop::NoServer);
+        let Some(server) = tables.server(number) else { return Choice::NONE };
+        let generation = Server::generation(server.link.load());
+        if generation == 0 {
+            return Choice::NONE;
         }
         if server.from.load() & (Server::RESOLVED | Server::LOCAL) != 0 {
             if step > 0 {
                 tables.count(Note::SteppedAside.counter());
             }
-            return Ok(Choice { server: number, link, path, pinned: step > 0 });
+            return Choice { server: number, generation, path: path.counter().0, pinned: u64::from(step > 0) };
         }
         at += 1;
         if at >= slots {
@@ -394,7 +409,7 @@ fn settled<T: Tables>(tables: &T, ring: u64, slot: u32, path: Path) -> Result<Ch
         }
         step += 1;
     }
-    Err(Drop::Unresolved)
+    Choice::NONE
 }
 
 /// Sends a packet to a server that is known to be of the right generation.
@@ -403,19 +418,18 @@ fn forward<T: Tables>(
     tables: &T,
     server: &Server,
     number: u32,
-    path: Path,
+    path: Counter,
     bytes: u64,
     begins: bool,
 ) -> Verdict {
     let from = server.from.load();
-    let forward = Forward { path, server: number, interface: server.interface.load() as u32 };
     if from & Server::LOCAL != 0 {
         tables.count_server(number, bytes, begins);
-        return Verdict::Local(forward);
+        return Verdict::local(number);
     }
     if from & Server::RESOLVED == 0 {
-        return Verdict::Drop(Drop::Unresolved);
+        return Verdict::drop(Drop::Unresolved);
     }
     tables.count_server(number, bytes, begins);
-    Verdict::Forward(forward)
+    Verdict::forward(path, number, server.interface.load() as u32)
 }

@@ -3,11 +3,11 @@
 use crate::answer;
 use crate::balance::balance;
 use crate::frame::Frame;
-use crate::packet::{Kind, Packet};
+use crate::packet::{Packet, Step};
 use crate::tables::{
-    Address, AddressEntry, AddressFacts, Globals, LAYOUT, MAC_BITS, Tables, Ticks, mac_word, word_mac,
+    Address, AddressFacts, Globals, LAYOUT, MAC_BITS, Tables, Ticks, mac_word, word_mac,
 };
-use crate::verdict::{Drop, Pass, Verdict};
+use crate::verdict::{Drop, Kind, Pass, Verdict};
 use crate::wire::{Ethernet, Extension, Icmp, Ipv4, Ipv6, Mac, Tcp, Udp, Vlan, number};
 
 const TCP_FIN: u8 = 1;
@@ -24,17 +24,14 @@ const MAX_TAGS: u32 = 2;
 #[inline(always)]
 pub fn dispatch<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict {
     let verdict = decide(frame, tables, now);
-    tables.count(match verdict {
-        Verdict::Pass(pass) => pass.counter(),
-        Verdict::Local(_) => Pass::Collocated.counter(),
-        Verdict::Drop(drop) => drop.counter(),
-        Verdict::Answer(answer) => answer.counter(),
-        Verdict::Forward(forward) => forward.path.counter(),
-    });
-    let Verdict::Forward(forward) = verdict else { return verdict };
+    tables.count(verdict.counter());
+    if !matches!(verdict.kind(), Kind::Forward) {
+        return verdict;
+    }
+    frame.refresh();
     // MAC forwarding: the two addresses of the frame, nothing else.
-    if let (Some(server), Some(ethernet)) =
-        (tables.server(forward.server), frame.get_mut::<Ethernet>(0))
+    if let Some(server) = tables.server(verdict.target().server)
+        && let Some(ethernet) = frame.get_mut::<Ethernet>(0)
     {
         ethernet.destination = word_mac(server.link.load());
         ethernet.source = word_mac(server.from.load());
@@ -44,40 +41,41 @@ pub fn dispatch<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> V
 
 #[inline(always)]
 fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict {
-    let Some(globals) = tables.globals() else { return Verdict::Pass(Pass::NotConfigured) };
+    let Some(globals) = tables.globals() else { return Verdict::pass(Pass::NotConfigured) };
     if globals.layout.load() != LAYOUT {
-        return Verdict::Pass(Pass::NotConfigured);
+        return Verdict::pass(Pass::NotConfigured);
     }
-    let Some(ethernet) = frame.get::<Ethernet>(0) else { return Verdict::Pass(Pass::Truncated) };
+    let Some(ethernet) = frame.get::<Ethernet>(0) else { return Verdict::pass(Pass::Truncated) };
     let destination = ethernet.destination;
     let mut ether_type = u16::from_be_bytes(ethernet.ether_type);
     let mut at = Ethernet::LENGTH;
     let mut tags = 0;
     while tags < MAX_TAGS && (ether_type == number::ETHER_VLAN || ether_type == number::ETHER_SERVICE_VLAN) {
-        let Some(tag) = frame.get::<Vlan>(at) else { return Verdict::Pass(Pass::Truncated) };
+        let Some(tag) = frame.get::<Vlan>(at) else { return Verdict::pass(Pass::Truncated) };
         ether_type = u16::from_be_bytes(tag.ether_type);
         at += size_of::<Vlan>();
         tags += 1;
     }
-    let parsed = match ether_type {
-        number::ETHER_IPV4 => v4(frame, tables, globals, destination, at, now),
-        number::ETHER_IPV6 => v6(frame, tables, globals, destination, at, now),
-        number::ETHER_ARP => Err(answer::arp(frame, tables, globals, at, now)),
-        _ => Err(Verdict::Pass(Pass::OtherProtocol)),
+    let mut packet = Packet::NONE;
+    let early = match ether_type {
+        number::ETHER_IPV4 => v4(frame, tables, globals, destination, at, now, &mut packet),
+        number::ETHER_IPV6 => v6(frame, tables, globals, destination, at, now, &mut packet),
+        number::ETHER_ARP => Some(answer::arp(frame, tables, globals, at, now)),
+        _ => Some(Verdict::pass(Pass::OtherProtocol)),
     };
-    match parsed {
-        Ok(packet) => balance(tables, globals, &packet, frame.length() as u64, now),
-        Err(verdict) => verdict,
+    match early {
+        Some(verdict) => verdict,
+        None => balance(tables, globals, &packet.blurred(globals.nothing.load()), frame.length() as u64, now),
     }
 }
 
-/// Looks a cluster address up.
+/// Looks a cluster address up: what is known of it, and its cluster's first port range.
 #[inline(always)]
-pub(crate) fn cluster_address<'t, T: Tables>(
-    tables: &'t T,
+pub(crate) fn cluster_address<T: Tables>(
+    tables: &T,
     globals: &Globals,
     address: Address,
-) -> Option<(&'t AddressEntry, AddressFacts)> {
+) -> Option<(AddressFacts, u32)> {
     let index = &globals.index[globals.half.load() as usize & 1];
     let place = index.address_place.load();
     let bucket = address.bucket(index.address_seed.load(), (place >> 32) as u32);
@@ -85,7 +83,7 @@ pub(crate) fn cluster_address<'t, T: Tables>(
         if entry.low.load() == address.low && entry.high.load() == address.high {
             let facts = entry.facts.load();
             if facts != 0 {
-                return Some((entry, AddressFacts(facts)));
+                return Some((AddressFacts(facts), entry.ranges.load() as u32));
             }
         }
     }
@@ -106,18 +104,14 @@ fn ours<T: Tables>(
     facts: AddressFacts,
     destination: Mac,
     now: Ticks,
-) -> Result<(), Verdict> {
+) -> Option<Verdict> {
     if !is_active(tables, facts, now) {
-        return Err(Verdict::Pass(Pass::NotActive));
+        return Some(Verdict::pass(Pass::NotActive));
     }
     if mac_word(destination) == globals.mac.load() & MAC_BITS {
-        return Ok(());
+        return None;
     }
-    Err(if destination[0] & 1 != 0 {
-        Verdict::Drop(Drop::GroupMac)
-    } else {
-        Verdict::Pass(Pass::OtherHost)
-    })
+    Some(if destination[0] & 1 != 0 { Verdict::drop(Drop::GroupMac) } else { Verdict::pass(Pass::OtherHost) })
 }
 
 #[inline(always)]
@@ -128,39 +122,41 @@ fn v4<F: Frame, T: Tables>(
     to: Mac,
     at: usize,
     now: Ticks,
-) -> Result<Packet, Verdict> {
+    packet: &mut Packet,
+) -> Option<Verdict> {
     let length = frame.length();
-    let Some(ip) = frame.get::<Ipv4>(at) else { return Err(Verdict::Pass(Pass::Truncated)) };
+    let Some(ip) = frame.get::<Ipv4>(at) else { return Some(Verdict::pass(Pass::Truncated)) };
     let [a, b, c, d, e, f, g, h] = ip.addresses;
     let destination = Address::v4([e, f, g, h]);
-    let Some((entry, facts)) = cluster_address(tables, globals, destination) else {
-        return Err(Verdict::Pass(Pass::NotCluster));
+    let Some((facts, ranges)) = cluster_address(tables, globals, destination) else {
+        return Some(Verdict::pass(Pass::NotCluster));
     };
-    ours(tables, globals, facts, to, now)?;
+    if let Some(verdict) = ours(tables, globals, facts, to, now) {
+        return Some(verdict);
+    }
     let header = usize::from(ip.version_ihl & 15) * 4;
     if ip.version_ihl >> 4 != 4 || header < size_of::<Ipv4>() {
-        return Err(Verdict::Drop(Drop::BadHeader));
+        return Some(Verdict::drop(Drop::BadHeader));
     }
     let total = usize::from(u16::from_be_bytes(ip.total_length));
     if total < header || at + total > length {
-        return Err(Verdict::Drop(Drop::BadLength));
+        return Some(Verdict::drop(Drop::BadLength));
     }
     // More fragments, or an offset.
     if u16::from_be_bytes(ip.fragment) & 0x3fff != 0 {
-        return Err(Verdict::Drop(Drop::Fragment));
+        return Some(Verdict::drop(Drop::Fragment));
     }
     let payload = total - header;
     let transport = at + header;
     if ip.protocol == number::ICMP {
-        return Err(echo4(frame, facts, at, transport, payload));
+        return Some(echo4(frame, facts, at, transport, payload));
     }
     if ip.ttl <= 1 {
-        return Err(Verdict::Drop(Drop::TtlExpired));
+        return Some(Verdict::drop(Drop::TtlExpired));
     }
     let (source, protocol) = (Address::v4([a, b, c, d]), ip.protocol);
-    let ranges = entry.ranges.load() as u32;
-    let (ports, kind) = ports(frame, protocol, transport, payload).map_err(Verdict::Drop)?;
-    Ok(Packet { source, destination, facts, ranges, ports, protocol, kind })
+    *packet = Packet { source, destination, facts, ranges, ports: 0, protocol, step: Step::SEGMENT };
+    ports(frame, transport, payload, packet)
 }
 
 #[inline(always)]
@@ -171,30 +167,33 @@ fn v6<F: Frame, T: Tables>(
     to: Mac,
     at: usize,
     now: Ticks,
-) -> Result<Packet, Verdict> {
+    packet: &mut Packet,
+) -> Option<Verdict> {
     let length = frame.length();
-    let Some(ip) = frame.get::<Ipv6>(at) else { return Err(Verdict::Pass(Pass::Truncated)) };
+    let Some(ip) = frame.get::<Ipv6>(at) else { return Some(Verdict::pass(Pass::Truncated)) };
     let (source, destination) = (Address::v6(ip.source), Address::v6(ip.destination));
     let mut next = ip.next_header;
     if ip.destination[0] == 0xff {
         let solicitation = next == number::ICMPV6;
-        return Err(if solicitation {
+        return Some(if solicitation {
             answer::neighbour(frame, tables, globals, at, now)
         } else {
-            Verdict::Pass(Pass::NotCluster)
+            Verdict::pass(Pass::NotCluster)
         });
     }
-    let Some((entry, facts)) = cluster_address(tables, globals, destination) else {
-        return Err(Verdict::Pass(Pass::NotCluster));
+    let Some((facts, ranges)) = cluster_address(tables, globals, destination) else {
+        return Some(Verdict::pass(Pass::NotCluster));
     };
-    ours(tables, globals, facts, to, now)?;
+    if let Some(verdict) = ours(tables, globals, facts, to, now) {
+        return Some(verdict);
+    }
     if ip.version_class_label[0] >> 4 != 6 {
-        return Err(Verdict::Drop(Drop::BadHeader));
+        return Some(Verdict::drop(Drop::BadHeader));
     }
     let hop_limit = ip.hop_limit;
     let end = at + size_of::<Ipv6>() + usize::from(u16::from_be_bytes(ip.payload_length));
     if end > length {
-        return Err(Verdict::Drop(Drop::BadLength));
+        return Some(Verdict::drop(Drop::BadLength));
     }
     let mut transport = at + size_of::<Ipv6>();
     let mut extensions = 0;
@@ -207,30 +206,29 @@ fn v6<F: Frame, T: Tables>(
             break;
         }
         if extensions >= MAX_EXTENSIONS {
-            return Err(Verdict::Drop(Drop::TooManyExtensions));
+            return Some(Verdict::drop(Drop::TooManyExtensions));
         }
         match extension(frame, next, extensions, transport) {
             Ok((after, bytes)) => {
                 next = after;
                 transport += bytes;
             }
-            Err(drop) => return Err(Verdict::Drop(drop)),
+            Err(drop) => return Some(Verdict::drop(drop)),
         }
         extensions += 1;
     }
     if transport > end {
-        return Err(Verdict::Drop(Drop::BadExtension));
+        return Some(Verdict::drop(Drop::BadExtension));
     }
     let payload = end - transport;
     if next == number::ICMPV6 {
-        return Err(icmp6(frame, tables, globals, facts, at, transport, payload, now));
+        return Some(icmp6(frame, tables, globals, facts, at, transport, payload, now));
     }
     if hop_limit <= 1 {
-        return Err(Verdict::Drop(Drop::TtlExpired));
+        return Some(Verdict::drop(Drop::TtlExpired));
     }
-    let ranges = entry.ranges.load() as u32;
-    let (ports, kind) = ports(frame, next, transport, payload).map_err(Verdict::Drop)?;
-    Ok(Packet { source, destination, facts, ranges, ports, protocol: next, kind })
+    *packet = Packet { source, destination, facts, ranges, ports: 0, protocol: next, step: Step::SEGMENT };
+    ports(frame, transport, payload, packet)
 }
 
 /// Next header and length of an extension header.
@@ -253,42 +251,45 @@ fn extension<F: Frame>(frame: &F, kind: u8, before: u32, at: usize) -> Result<(u
     }
 }
 
-/// Ports of a TCP or UDP packet, as one little-endian word, and what it does to its flow.
+/// Ports of a TCP or UDP packet, and what it does to its flow.
 #[inline(always)]
-fn ports<F: Frame>(frame: &F, protocol: u8, at: usize, payload: usize) -> Result<(u32, Kind), Drop> {
-    match protocol {
+fn ports<F: Frame>(frame: &F, at: usize, payload: usize, packet: &mut Packet) -> Option<Verdict> {
+    match packet.protocol {
         number::TCP => {
-            let Some(tcp) = frame.get::<Tcp>(at) else { return Err(Drop::TruncatedTransport) };
+            let Some(tcp) = frame.get::<Tcp>(at) else { return Some(Verdict::drop(Drop::TruncatedTransport)) };
             if payload < size_of::<Tcp>() {
-                return Err(Drop::TruncatedTransport);
+                return Some(Verdict::drop(Drop::TruncatedTransport));
             }
             let header = usize::from(tcp.data_offset >> 4) * 4;
             if header < size_of::<Tcp>() || header > payload {
-                return Err(Drop::BadTransport);
+                return Some(Verdict::drop(Drop::BadTransport));
             }
-            let kind = if tcp.flags & TCP_RST != 0 {
-                Kind::Rst
+            packet.ports = u32::from_le_bytes(tcp.ports);
+            packet.step = if tcp.flags & TCP_RST != 0 {
+                Step::RST
             } else if tcp.flags & (TCP_SYN | TCP_ACK) == TCP_SYN {
-                Kind::Syn
+                Step::SYN
             } else if tcp.flags & TCP_FIN != 0 {
-                Kind::Fin
+                Step::FIN
             } else {
-                Kind::Segment
+                Step::SEGMENT
             };
-            Ok((u32::from_le_bytes(tcp.ports), kind))
+            None
         }
         number::UDP => {
-            let Some(udp) = frame.get::<Udp>(at) else { return Err(Drop::TruncatedTransport) };
+            let Some(udp) = frame.get::<Udp>(at) else { return Some(Verdict::drop(Drop::TruncatedTransport)) };
             if payload < size_of::<Udp>() {
-                return Err(Drop::TruncatedTransport);
+                return Some(Verdict::drop(Drop::TruncatedTransport));
             }
             let length = usize::from(u16::from_be_bytes(udp.length));
             if length < size_of::<Udp>() || length > payload {
-                return Err(Drop::BadTransport);
+                return Some(Verdict::drop(Drop::BadTransport));
             }
-            Ok((u32::from_le_bytes(udp.ports), Kind::Datagram))
+            packet.ports = u32::from_le_bytes(udp.ports);
+            packet.step = Step::DATAGRAM;
+            None
         }
-        _ => Err(Drop::OtherTransport),
+        _ => Some(Verdict::drop(Drop::OtherTransport)),
     }
 }
 
@@ -300,16 +301,16 @@ fn echo4<F: Frame>(
     at: usize,
     payload: usize,
 ) -> Verdict {
-    let Some(icmp) = frame.get::<Icmp>(at) else { return Verdict::Drop(Drop::TruncatedTransport) };
+    let Some(icmp) = frame.get::<Icmp>(at) else { return Verdict::drop(Drop::TruncatedTransport) };
     if payload < size_of::<Icmp>() {
-        return Verdict::Drop(Drop::TruncatedTransport);
+        return Verdict::drop(Drop::TruncatedTransport);
     }
     match icmp.kind {
         8 if facts.has(AddressFacts::PING) => answer::echo4(frame, ip, at),
-        8 => Verdict::Drop(Drop::EchoRefused),
+        8 => Verdict::drop(Drop::EchoRefused),
         // Unreachable, source quench, time exceeded, parameter problem: RFC 792.
-        3 | 4 | 11 | 12 => Verdict::Drop(Drop::IcmpError),
-        _ => Verdict::Drop(Drop::IcmpOther),
+        3 | 4 | 11 | 12 => Verdict::drop(Drop::IcmpError),
+        _ => Verdict::drop(Drop::IcmpOther),
     }
 }
 
@@ -325,16 +326,16 @@ fn icmp6<F: Frame, T: Tables>(
     payload: usize,
     now: Ticks,
 ) -> Verdict {
-    let Some(icmp) = frame.get::<Icmp>(at) else { return Verdict::Drop(Drop::TruncatedTransport) };
+    let Some(icmp) = frame.get::<Icmp>(at) else { return Verdict::drop(Drop::TruncatedTransport) };
     if payload < size_of::<Icmp>() {
-        return Verdict::Drop(Drop::TruncatedTransport);
+        return Verdict::drop(Drop::TruncatedTransport);
     }
     match icmp.kind {
         128 if facts.has(AddressFacts::PING) => answer::echo6(frame, ip, at),
-        128 => Verdict::Drop(Drop::EchoRefused),
+        128 => Verdict::drop(Drop::EchoRefused),
         // RFC 4443 section 2.1: error messages have types below 128.
-        0..=127 => Verdict::Drop(Drop::IcmpError),
+        0..=127 => Verdict::drop(Drop::IcmpError),
         135 if at == ip + size_of::<Ipv6>() => answer::neighbour(frame, tables, globals, ip, now),
-        _ => Verdict::Drop(Drop::IcmpOther),
+        _ => Verdict::drop(Drop::IcmpOther),
     }
 }

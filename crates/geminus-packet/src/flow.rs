@@ -12,7 +12,7 @@
 //! A reader's only write is a compare-and-swap of the note it has just read. Whoever loses a race decides by the ring,
 //! which gives the same server almost always.
 
-use crate::word::Word;
+use crate::word::{Word, opaque};
 
 /// Ways of a bucket.
 pub const WAYS: usize = 8;
@@ -21,10 +21,41 @@ pub const MAX_SERVERS: u32 = (1 << SERVER_BITS) - 1;
 
 const SERVER_BITS: u32 = 20;
 const SERVER_MASK: u64 = (1 << SERVER_BITS) - 1;
-const PINNED: u64 = 1 << 47;
+const PINNED_SHIFT: u32 = 47;
+const PINNED: u64 = 1 << PINNED_SHIFT;
+const WAY_BITS: u32 = 3;
+/// Rank from which on a way's flow has expired or was nobody's.
+const EXPIRED: u64 = 1 << 32;
 const STATE_SHIFT: u32 = 40;
 const MORE_SHIFT: u32 = 32;
 const GENERATION_SHIFT: u32 = 48;
+
+/// 1 if a word below 2^63 is zero, else 0.
+#[inline(always)]
+const fn is_zero(word: u64) -> u64 {
+    word.wrapping_sub(1) >> 63
+}
+
+/// 1 if `a` is less than `b`, else 0; both below 2^63.
+#[inline(always)]
+const fn is_less(a: u64, b: u64) -> u64 {
+    a.wrapping_sub(b) >> 63
+}
+
+/// The greater of two words below 2^63.
+#[inline(always)]
+fn greater(a: u64, b: u64) -> u64 {
+    let (a, b) = (opaque(a), opaque(b));
+    a ^ (a ^ b) & is_less(a, b).wrapping_neg()
+}
+
+/// Number of the lowest set bit of eight.
+#[inline(always)]
+fn first_way(ways: u64) -> usize {
+    let lowest = opaque(ways & ways.wrapping_neg());
+    let bit = |mask: u64| opaque(lowest & mask).wrapping_neg() >> 63;
+    (bit(0xaa) | bit(0xcc) << 1 | bit(0xf0) << 2) as usize
+}
 
 /// One bucket: 128 bytes.
 #[repr(C, align(64))]
@@ -103,11 +134,10 @@ pub struct Note(u64);
 
 impl Note {
     #[inline(always)]
-    const fn new(tag: Tag, generation: u16, state: State, pinned: bool, now: u32) -> Self {
-        let pin = if pinned { PINNED } else { 0 };
+    const fn new(tag: Tag, generation: u16, state: State, pinned: u64, now: u32) -> Self {
         Self(
             (generation as u64) << GENERATION_SHIFT
-                | pin
+                | (pinned & 1) << PINNED_SHIFT
                 | (state as u64) << STATE_SHIFT
                 | tag.more() << MORE_SHIFT
                 | now as u64,
@@ -136,7 +166,12 @@ impl Note {
     #[inline(always)]
     pub const fn age(self, now: u32) -> u32 {
         let age = now.wrapping_sub(self.0 as u32);
-        if age > u32::MAX / 2 { 0 } else { age }
+        age & !((age as i32 >> 31) as u32)
+    }
+
+    #[inline(always)]
+    fn expired(self, now: u32, timeouts: &impl Timeouts) -> bool {
+        self.age(now) >= timeouts.timeout(self.state())
     }
 
     #[inline(always)]
@@ -172,8 +207,8 @@ pub struct Entry {
     pub generation: u16,
     /// What it is in.
     pub state: State,
-    /// Whether the server differs from the ring's choice.
-    pub pinned: bool,
+    /// 1 if the server differs from the ring's choice, else 0.
+    pub pinned: u64,
 }
 
 /// What became of an attempt to remember.
@@ -194,24 +229,27 @@ pub trait Timeouts {
 }
 
 impl Bucket {
-    /// Looks a flow up.
+    /// Looks a flow up: all ways side by side, without a branch.
     #[inline(always)]
     pub fn find(&self, tag: Tag) -> Option<Found> {
-        // Asked for at once, so that both lines of a cold bucket travel together.
-        let _ = self.notes[0].load();
+        let mut ways = 0;
         let mut way = 0;
         while way < WAYS {
-            let word = self.tags[way].load();
-            if tag.is(word) {
-                let note = Note(self.notes[way].load());
-                let live = !note.has(State::Claimed) && !note.has(State::Free);
-                if live && note.more() == tag.more() {
-                    return Some(Found { way: way as u32, server: (word & SERVER_MASK) as u32, note });
-                }
-            }
+            let differs = opaque((self.tags[way].load() ^ tag.0) >> SERVER_BITS);
+            ways |= is_zero(differs) << way;
             way += 1;
         }
-        None
+        if ways == 0 {
+            return None;
+        }
+        let way = first_way(ways);
+        let word = self.tags[way & (WAYS - 1)].load();
+        let note = Note(self.notes[way & (WAYS - 1)].load());
+        // Read twice: between the two, the way may have become another flow's.
+        if !tag.is(word) || note.more() != tag.more() || note.has(State::Claimed) || note.has(State::Free) {
+            return None;
+        }
+        Some(Found { way: way as u32, server: (word & SERVER_MASK) as u32, note })
     }
 
     /// Writes the time of a flow that was just found, and its new state if it has one. A lost race changes nothing.
@@ -252,51 +290,46 @@ impl Bucket {
         }
     }
 
-    /// Claims a way for a newcomer: its number and whether a living flow was evicted. A lost race is tried once more.
+    /// Claims a way for a newcomer: its number and whether a living flow was evicted. A lost race is lost.
     #[inline(always)]
     fn claim(&self, tag: Tag, now: u32, timeouts: &impl Timeouts, spare_pinned: bool) -> Option<(u32, bool)> {
-        const FREE: u64 = 1 << 40;
-        const EXPIRED: u64 = 1 << 32;
-        let mut attempt = 0;
-        while attempt < 2 {
-            let mut best = 0;
-            let mut best_way = 0;
-            let mut best_note = 0;
-            let mut way = 0;
-            while way < WAYS {
-                let word = self.tags[way].load();
-                let note = Note(self.notes[way].load());
-                let age = note.age(now);
-                let expired = age >= timeouts.timeout(note.state());
-                let claimed = note.has(State::Claimed);
-                let rank = if tag.is(word) && note.more() == tag.more() && !claimed {
-                    FREE + 1
-                } else if note.has(State::Free) {
-                    FREE
-                } else if expired {
-                    EXPIRED + age as u64
-                } else if claimed || spare_pinned && note.pinned() {
-                    0
-                } else {
-                    1 + age as u64
-                };
-                if rank > best {
-                    best = rank;
-                    best_way = way as u32;
-                    best_note = note.0;
-                }
-                way += 1;
-            }
-            if best == 0 {
-                return None;
-            }
-            let claimed = Note::new(tag, 0, State::Claimed, false, now).0;
-            if self.notes[best_way as usize & (WAYS - 1)].replace(best_note, claimed) {
-                return Some((best_way, best < EXPIRED));
-            }
-            attempt += 1;
+        let mut best = 0;
+        let mut way = 0;
+        while way < WAYS {
+            let rank = self.rank(way, tag, now, timeouts, spare_pinned);
+            best = greater(best, rank << WAY_BITS | way as u64);
+            way += 1;
         }
-        None
+        if best < WAYS as u64 {
+            return None;
+        }
+        let way = best as usize & (WAYS - 1);
+        let note = self.notes[way].load();
+        let claimed = Note::new(tag, 0, State::Claimed, 0, now).0;
+        // Another writer may have come since the way was ranked; then its note is new, or claimed and not ours to take.
+        if Note(note).has(State::Claimed) && !Note(note).expired(now, timeouts) {
+            return None;
+        }
+        self.notes[way].replace(note, claimed).then_some((way as u32, best >> WAY_BITS < EXPIRED))
+    }
+
+    /// How readily a way is taken for a newcomer: its own before a free one, before one expired (the oldest first),
+    /// before one alive (the oldest first); 0: not at all. Without a branch.
+    #[inline(always)]
+    fn rank(&self, way: usize, tag: Tag, now: u32, timeouts: &impl Timeouts, spare_pinned: bool) -> u64 {
+        let word = self.tags[way].load();
+        let note = Note(self.notes[way].load());
+        let state = u64::from(note.state());
+        let age = opaque(u64::from(note.age(now)));
+        let alive = is_less(age, opaque(u64::from(timeouts.timeout(note.state()))));
+        let claimed = is_zero(opaque(state ^ State::Claimed as u64));
+        let free = is_zero(opaque(state));
+        let differs = opaque((word ^ tag.0) >> SERVER_BITS | note.more() ^ tag.more());
+        let own = is_zero(differs) & (claimed ^ 1);
+        let spared = opaque(u64::from(spare_pinned)) & note.0 >> PINNED_SHIFT & 1 & (own ^ 1);
+        let taken = alive & (claimed | spared);
+        let rank = (own << 41) + (free << 40) + ((alive ^ 1) * EXPIRED) + 1 + age;
+        rank * (taken ^ 1)
     }
 
     /// The flow in a way, for scans: the stored bits of its tag, its server and its note; none if the way is free.

@@ -13,6 +13,9 @@ pub trait Frame {
     /// Makes the frame longer at its end; false, and nothing changed, if there is no room. The new bytes are to be
     /// written by the caller.
     fn grow_back(&mut self, by: usize) -> bool;
+    /// Forgets what was checked. What a path has checked of the frame would otherwise be carried, and told apart by the
+    /// verifier, through everything that follows.
+    fn refresh(&mut self) {}
 }
 
 #[cfg(feature = "std")]

@@ -9,7 +9,7 @@
 //! neighbour discovery, echo), [`tables`] (what lies in shared memory), [`verdict`] (every reason there is).
 #![no_std]
 #![cfg_attr(target_arch = "bpf", allow(internal_features))]
-#![cfg_attr(target_arch = "bpf", feature(core_intrinsics, adt_const_params))]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics))]
 
 #[cfg(any(feature = "std", test))]
 extern crate std;

@@ -3,19 +3,21 @@
 use crate::hash::{HashKey, ports_word};
 use crate::tables::{Address, AddressFacts};
 
-/// What a packet does to its flow.
+/// What a packet does to its flow. A number rather than an enum, so that it can be blurred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub struct Step(u64);
+
+impl Step {
     /// TCP with SYN alone: may begin a flow.
-    Syn,
+    pub const SYN: Self = Self(1);
     /// TCP that goes on with a flow.
-    Segment,
+    pub const SEGMENT: Self = Self(2);
     /// TCP with FIN: the client has no more to say.
-    Fin,
+    pub const FIN: Self = Self(3);
     /// TCP with RST.
-    Rst,
+    pub const RST: Self = Self(4);
     /// UDP.
-    Datagram,
+    pub const DATAGRAM: Self = Self(5);
 }
 
 /// One packet of a flow.
@@ -33,11 +35,37 @@ pub struct Packet {
     pub ports: u32,
     /// Protocol number of the IP header.
     pub protocol: u8,
-    /// What it does.
-    pub kind: Kind,
+    /// What it does to its flow.
+    pub step: Step,
 }
 
 impl Packet {
+    /// No packet: where one is going to be written.
+    pub const NONE: Self = Self {
+        source: Address { high: 0, low: 0 },
+        destination: Address { high: 0, low: 0 },
+        facts: AddressFacts(0),
+        ranges: 0,
+        ports: 0,
+        protocol: 0,
+        step: Step::SEGMENT,
+    };
+
+    /// The same packet, of which the verifier no longer knows how it was parsed. Every constant that it remembers (six for
+    /// TCP, all ones for IPv4) would be a path of its own through all that follows. `nothing` is 0, from a table.
+    #[inline(always)]
+    pub fn blurred(self, nothing: u64) -> Self {
+        Self {
+            source: Address { high: self.source.high | nothing, low: self.source.low | nothing },
+            destination: Address { high: self.destination.high | nothing, low: self.destination.low | nothing },
+            facts: self.facts,
+            ranges: self.ranges,
+            ports: self.ports | nothing as u32,
+            protocol: self.protocol | nothing as u8,
+            step: Step(self.step.0 | nothing),
+        }
+    }
+
     /// Destination port, host byte order.
     #[inline(always)]
     pub const fn port(&self) -> u16 {

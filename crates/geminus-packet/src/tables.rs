@@ -79,6 +79,8 @@ pub struct Globals {
     pub servers: Word,
     /// [`KEEP_TUPLES`].
     pub flags: Word,
+    /// Always 0, which the verifier does not know: [`crate::packet::Packet::blurred`].
+    pub nothing: Word,
     /// What marks a frame that is only asked about; random, known to user space alone.
     pub question: [Word; 2],
     /// The site's keyed hash.
@@ -297,21 +299,19 @@ pub struct Service {
     pub ring_digest: Word,
     /// Flows given out in turn.
     pub turn: Word,
-    /// Stride between two turns (32 bits), [`Service::AFFINITY`], [`Service::TURN`] from bit 32.
+    /// [`Service::AFFINITY`], [`Service::TURN`].
     pub select: Word,
     /// Ticks a client is remembered (32 bits), IPv4 prefix (8), IPv6 prefix (8).
     pub affinity: Word,
-    /// Ring slots reserved from `ring`'s first line on; for user space.
-    pub ring_room: Word,
     /// Left for what comes.
-    pub reserved: Word,
+    pub reserved: [Word; 2],
 }
 
 impl Service {
     /// Flag of `select`: clients stay with their server.
-    pub const AFFINITY: u64 = 1 << 32;
+    pub const AFFINITY: u64 = 1;
     /// Flag of `select`: flows are given out in turn.
-    pub const TURN: u64 = 1 << 33;
+    pub const TURN: u64 = 2;
 }
 
 /// Slots of one line of a ring.
@@ -335,7 +335,7 @@ pub struct Server {
     pub from: Word,
     /// What the server is called within which service, hashed; for user space.
     pub identity: Word,
-    /// Interface (32 bits); from bit 32 what the operator wants, for user space.
+    /// Interface (32 bits); for user space: what the operator wants (16 bits), the generation it last had (16).
     pub interface: Word,
 }
 

@@ -1,5 +1,7 @@
 //! What becomes of a packet, and why: every reason has one counter.
 
+use core::num::NonZeroU64;
+
 /// How many counters there are per CPU; reasons are numbered below it.
 pub const REASONS: usize = 128;
 
@@ -160,25 +162,114 @@ pub fn reasons() -> impl Iterator<Item = &'static Reason> {
 /// Where a packet goes that is forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forward {
-    /// How the server was found.
-    pub path: Path,
     /// The server.
     pub server: u32,
     /// The interface it is reached by, as the kernel counts them.
     pub interface: u32,
 }
 
-/// What becomes of one packet.
+/// What the packet path decides, in one word: a verdict whose unused parts are zeros, not undefined. An enum with a
+/// payload would do for the host; in the kernel its undefined parts end up in registers that the verifier forbids to
+/// save.
+///
+/// Reason (8 bits), kind (4), server (20), interface (32).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub struct Verdict(NonZeroU64);
+
+/// What becomes of a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
     /// The machine's own stack has it, untouched.
-    Pass(Pass),
-    /// The machine's own stack has it as the server of a flow: found this way, server of this number.
-    Local(Forward),
+    Pass = 1,
+    /// The machine's own stack has it, untouched, as the server of its flow.
+    Local = 2,
     /// It ends here.
-    Drop(Drop),
+    Drop = 3,
     /// It goes back where it came from, as an answer.
-    Answer(Answer),
+    Answer = 4,
     /// It goes to a server.
-    Forward(Forward),
+    Forward = 5,
+}
+
+impl Verdict {
+    #[inline(always)]
+    const fn new(kind: Kind, counter: Counter, server: u32, interface: u32) -> Self {
+        let word = counter.0 as u64 | (kind as u64) << 8 | (server as u64 & 0xf_ffff) << 12 | (interface as u64) << 32;
+        match NonZeroU64::new(word) {
+            Some(word) => Self(word),
+            // No kind is 0.
+            None => Self(NonZeroU64::MIN),
+        }
+    }
+
+    /// Given to the machine's own stack.
+    #[inline(always)]
+    pub const fn pass(reason: Pass) -> Self {
+        Self::new(Kind::Pass, reason.counter(), 0, 0)
+    }
+
+    /// Dropped.
+    #[inline(always)]
+    pub const fn drop(reason: Drop) -> Self {
+        Self::new(Kind::Drop, reason.counter(), 0, 0)
+    }
+
+    /// Answered in place.
+    #[inline(always)]
+    pub const fn answer(reason: Answer) -> Self {
+        Self::new(Kind::Answer, reason.counter(), 0, 0)
+    }
+
+    /// Given to the machine's own stack, which is server number `server`.
+    #[inline(always)]
+    pub const fn local(server: u32) -> Self {
+        Self::new(Kind::Local, Pass::Collocated.counter(), server, 0)
+    }
+
+    /// Sent to a server. `path` is the counter of a [`Path`].
+    #[inline(always)]
+    pub const fn forward(path: Counter, server: u32, interface: u32) -> Self {
+        Self::new(Kind::Forward, path, server, interface)
+    }
+
+    /// What becomes of the packet.
+    #[inline(always)]
+    pub const fn kind(self) -> Kind {
+        match (self.0.get() >> 8) & 15 {
+            2 => Kind::Local,
+            3 => Kind::Drop,
+            4 => Kind::Answer,
+            5 => Kind::Forward,
+            _ => Kind::Pass,
+        }
+    }
+
+    /// Why.
+    #[inline(always)]
+    pub const fn counter(self) -> Counter {
+        Counter(self.0.get() as u8)
+    }
+
+    /// Where it goes, if [`Kind::Forward`]; if [`Kind::Local`], as which server.
+    #[inline(always)]
+    pub const fn target(self) -> Forward {
+        Forward { server: (self.0.get() >> 12) as u32 & 0xf_ffff, interface: (self.0.get() >> 32) as u32 }
+    }
+
+    /// All of it in one word.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0.get()
+    }
+
+    /// The verdict of a word that [`word`](Self::word) made.
+    pub fn from_word(word: u64) -> Option<Self> {
+        NonZeroU64::new(word).map(Self)
+    }
+
+    /// The reason as people read it.
+    pub fn reason(self) -> Option<&'static Reason> {
+        reasons().find(|reason| reason.counter == self.counter())
+    }
 }

@@ -95,3 +95,19 @@ impl Word {
         unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(self.0.get(), by) }
     }
 }
+
+/// The value itself, of which the compiler then knows nothing. Arithmetic that is written without a branch stays without
+/// one: BPF has neither a select nor a set instruction, so a comparison the compiler recognises becomes a jump, and
+/// jumps in a loop over ways multiply the paths that the verifier walks.
+#[inline(always)]
+pub(crate) fn opaque(value: u64) -> u64 {
+    #[cfg(target_arch = "bpf")]
+    {
+        let mut value = value;
+        // SAFETY: no instruction at all.
+        unsafe { core::arch::asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+        value
+    }
+    #[cfg(not(target_arch = "bpf"))]
+    value
+}

@@ -1,0 +1,460 @@
+//! From the site as it is wanted to the tables as they are read: wanted minus installed.
+//!
+//! A [`Planner`] writes into any [`Tables`]: those on the heap in tests, those mapped from the kernel in the daemon. It
+//! writes what nobody points at, then the one word that points at it, then waits a grace period (an argument: nobody
+//! reads the old any more after it) and only then gives the old up. What is installed is read back from the tables
+//! themselves ([`Planner::adopt`]), so a daemon that was killed forgets nothing.
+
+mod fixed;
+mod identity;
+mod ring_room;
+mod size;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+
+use geminus_packet::heap::Sizes;
+use geminus_packet::tables::{MAC_BITS, RING_LINE_SLOTS, Server as ServerEntry, Service as ServiceEntry, Tables, mac_word};
+use geminus_packet::wire::Mac;
+
+pub use self::identity::{Override, Overrides, server_identity, service_identity};
+pub use self::size::{Memory, memory, sizes};
+use crate::key::SiteKey;
+use crate::model::{Cluster, Select, Server, Service, Site};
+use crate::ring::{self, Member};
+use self::ring_room::RingRoom;
+
+/// How a server is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// In a frame to this hardware address, out of this interface.
+    Remote {
+        /// The server's hardware address.
+        mac: Mac,
+        /// The interface's hardware address.
+        source: Mac,
+        /// The interface, as the kernel counts them.
+        interface: u32,
+    },
+    /// It is this machine.
+    Local,
+}
+
+/// Why the tables cannot take the site. Nothing has been written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    /// The tables were made for a smaller site: they have to be made anew.
+    #[error("the {0} table is too small for the site")]
+    Full(&'static str),
+}
+
+/// The clock's ratio: how many ticks make a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TicksPerSecond(pub u32);
+
+/// What a server entry of the tables stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Index of the cluster in the site.
+    pub cluster: usize,
+    /// Index of the service in the cluster.
+    pub service: usize,
+    /// Index of the server in the service.
+    pub server: usize,
+}
+
+/// Everything the tables are to say.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The site.
+    pub site: &'a Site,
+    /// The node whose tables they are: only clusters it is primary of are installed.
+    pub node: &'a str,
+    /// The site's secret.
+    pub key: &'a SiteKey,
+    /// What the operator wants otherwise.
+    pub overrides: &'a Overrides,
+    /// How each server address is reached; absent: not known.
+    pub links: &'a HashMap<IpAddr, Link>,
+    /// Hardware address of the node's interface.
+    pub mac: Mac,
+    /// The kernel's clock.
+    pub ticks: TicksPerSecond,
+}
+
+/// Knows what is installed where, and installs what is wanted instead.
+#[derive(Debug)]
+pub struct Planner {
+    sizes: Sizes,
+    services: HashMap<u64, u32>,
+    servers: HashMap<u64, u32>,
+    free_services: Vec<u32>,
+    free_servers: Vec<u32>,
+    places: BTreeMap<u32, Place>,
+    room: RingRoom,
+    fixed: Option<fixed::Fixed>,
+}
+
+impl Planner {
+    /// Reads back what is installed in tables of these sizes; empty tables are an empty installation.
+    pub fn adopt(tables: &impl Tables, sizes: &Sizes) -> Self {
+        let mut planner = Self {
+            sizes: *sizes,
+            services: HashMap::new(),
+            servers: HashMap::new(),
+            free_services: Vec::new(),
+            free_servers: Vec::new(),
+            places: BTreeMap::new(),
+            room: RingRoom::new(sizes.ring_lines),
+            fixed: None,
+        };
+        for index in (0..sizes.services).rev() {
+            let Some(entry) = tables.service(index) else { continue };
+            match entry.identity.load() {
+                0 => planner.free_services.push(index),
+                identity => {
+                    let ring = entry.ring.load();
+                    planner.room.take(ring as u32, lines((ring >> 32) as u32));
+                    planner.services.insert(identity, index);
+                }
+            }
+        }
+        // Number 0 is nobody.
+        for index in (1..sizes.servers).rev() {
+            let Some(entry) = tables.server(index) else { continue };
+            match (entry.link.load() & !MAC_BITS, entry.identity.load()) {
+                (0, _) | (_, 0) => planner.free_servers.push(index),
+                (_, identity) => drop(planner.servers.insert(identity, index)),
+            }
+        }
+        planner
+    }
+
+    /// What the operator wants, as the tables remember it.
+    pub fn overrides(&self, tables: &impl Tables) -> Overrides {
+        let mut overrides = Overrides::default();
+        for (&identity, &index) in &self.servers {
+            if let Some(entry) = tables.server(index) {
+                overrides.insert(identity, Override::from_word(entry.interface.load()));
+            }
+        }
+        overrides
+    }
+
+    /// What a server entry stands for in the site that was installed last.
+    pub fn place(&self, server: u32) -> Option<&Place> {
+        self.places.get(&server)
+    }
+
+    /// Every installed server and its entry.
+    pub fn places(&self) -> impl Iterator<Item = (u32, &Place)> {
+        self.places.iter().map(|(&index, place)| (index, place))
+    }
+
+    /// Makes the tables say what is wanted. `grace` returns when no packet is under way that read the tables before.
+    pub fn apply(&mut self, tables: &impl Tables, wanted: &Wanted<'_>, grace: impl FnOnce()) -> Result<(), PlanError> {
+        let clusters: Vec<_> =
+            wanted.site.clusters.iter().enumerate().filter(|(_, cluster)| cluster.primary == wanted.node).collect();
+        let rings = self.check_room(tables, wanted, &clusters)?;
+        fixed::write_settings(tables, wanted, &self.sizes);
+
+        let mut kept_services = HashSet::new();
+        let mut kept_servers = HashSet::new();
+        let mut old_rings = Vec::new();
+        let mut service_numbers = HashMap::new();
+        self.places.clear();
+        for &(cluster_index, cluster) in &clusters {
+            for (service_index, service) in cluster.services.iter().enumerate() {
+                let identity = service_identity(cluster, service);
+                let numbers = self.place_servers(tables, wanted, cluster, service);
+                for (server_index, &number) in numbers.iter().enumerate() {
+                    kept_servers.insert(number);
+                    let place = Place { cluster: cluster_index, service: service_index, server: server_index };
+                    self.places.insert(number, place);
+                }
+                let index = self.place_service(tables, wanted, service, identity);
+                kept_services.insert(index);
+                service_numbers.insert((cluster_index, service_index), index);
+                if let Some(old) = self.place_ring(tables, wanted, cluster, service, index, &numbers, &rings) {
+                    old_rings.push(old);
+                }
+            }
+        }
+        let fixed = fixed::publish(tables, &clusters, &service_numbers, &self.sizes, self.fixed.as_ref())?;
+        let switched = self.fixed.as_ref() != Some(&fixed);
+        self.fixed = Some(fixed);
+        let gone_services: Vec<_> =
+            self.services.iter().filter(|(_, index)| !kept_services.contains(index)).map(|(&id, &i)| (id, i)).collect();
+        let gone_servers: Vec<_> =
+            self.servers.iter().filter(|(_, index)| !kept_servers.contains(index)).map(|(&id, &i)| (id, i)).collect();
+        // The half that was left is written again by the next apply, so it too is given up here.
+        if switched || !old_rings.is_empty() || !gone_services.is_empty() || !gone_servers.is_empty() {
+            grace();
+        }
+        for (first, count) in old_rings {
+            self.room.give(first, count);
+        }
+        for (identity, index) in gone_services {
+            self.retire_service(tables, identity, index);
+        }
+        for (identity, index) in gone_servers {
+            self.retire_server(tables, identity, index);
+        }
+        Ok(())
+    }
+
+    /// Another way to a server, or none known: every entry of the address at once, each atomically. A way that was known
+    /// is kept when none is known any more, since a stale hardware address loses less than none.
+    pub fn set_link(&self, tables: &impl Tables, wanted: &Wanted<'_>, address: IpAddr) {
+        let Some(link) = wanted.links.get(&address) else { return };
+        for (&number, place) in &self.places {
+            let server = &wanted.site.clusters[place.cluster].services[place.service].servers[place.server];
+            if server.address == address
+                && let Some(entry) = tables.server(number)
+            {
+                write_link(entry, Some(link), entry.from.load() & ServerEntry::DRAINING != 0);
+            }
+        }
+    }
+
+    /// Whether everything fits; nothing is written. The rings that have to be built are built here.
+    fn check_room(
+        &self,
+        tables: &impl Tables,
+        wanted: &Wanted<'_>,
+        clusters: &[(usize, &Cluster)],
+    ) -> Result<HashMap<u64, Vec<u16>>, PlanError> {
+        let mut new_services = 0;
+        let mut new_servers = 0;
+        let mut new_lines = Vec::new();
+        let mut rings = HashMap::new();
+        for &(_, cluster) in clusters {
+            for service in &cluster.services {
+                let identity = service_identity(cluster, service);
+                let installed = self.services.get(&identity).and_then(|&index| tables.service(index));
+                new_services += usize::from(installed.is_none());
+                let mut unknown = false;
+                for server in &service.servers {
+                    let known = self.servers.contains_key(&server_identity(cluster, service, server));
+                    new_servers += usize::from(!known);
+                    unknown |= !known;
+                }
+                let members = members(wanted, cluster, service);
+                let digest = ring_digest(wanted.key, service, &members, |server| {
+                    self.servers.get(&server_identity(cluster, service, server)).copied().unwrap_or(0)
+                });
+                let same = installed.is_some_and(|entry| !unknown && entry.ring_digest.load() == digest);
+                if !same {
+                    let slots = build(wanted.key, service, &members);
+                    new_lines.push(lines(slots.len() as u32));
+                    rings.insert(identity, slots);
+                }
+            }
+        }
+        if new_services > self.free_services.len() {
+            return Err(PlanError::Full("service"));
+        }
+        if new_servers > self.free_servers.len() {
+            return Err(PlanError::Full("server"));
+        }
+        if !self.room.fits(&new_lines) {
+            return Err(PlanError::Full("ring"));
+        }
+        fixed::check_room(clusters, &self.sizes)?;
+        Ok(rings)
+    }
+
+    /// Numbers of a service's servers, in the order of the service; new ones are filled, old ones brought up to date.
+    fn place_servers(
+        &mut self,
+        tables: &impl Tables,
+        wanted: &Wanted<'_>,
+        cluster: &Cluster,
+        service: &Service,
+    ) -> Vec<u32> {
+        let mut numbers = Vec::with_capacity(service.servers.len());
+        for server in &service.servers {
+            let identity = server_identity(cluster, service, server);
+            let wish = wanted.overrides.get(identity);
+            let draining = wish.weight_of(server) == 0;
+            let link = wanted.links.get(&server.address);
+            let (number, is_new) = match self.servers.get(&identity) {
+                Some(&number) => (number, false),
+                None => {
+                    let number = self.free_servers.pop().expect("room was checked before anything was written");
+                    self.servers.insert(identity, number);
+                    (number, true)
+                }
+            };
+            let entry = tables.server(number).expect("numbers come from the table itself");
+            if is_new {
+                let last = (entry.interface.load() >> 48) as u16;
+                let generation = if last == u16::MAX { 1 } else { last + 1 };
+                entry.interface.store(u64::from(generation) << 48);
+                entry.from.store(0);
+                entry.link.store(u64::from(generation) << 48);
+                entry.identity.store(identity);
+            }
+            let kept = entry.interface.load() & !(0xffff << 32);
+            entry.interface.store(kept | wish.to_word());
+            write_link(entry, link, draining);
+            numbers.push(number);
+        }
+        numbers
+    }
+
+    fn place_service(&mut self, tables: &impl Tables, wanted: &Wanted<'_>, service: &Service, identity: u64) -> u32 {
+        let index = match self.services.get(&identity) {
+            Some(&index) => index,
+            None => {
+                let index = self.free_services.pop().expect("room was checked before anything was written");
+                self.services.insert(identity, index);
+                let entry = tables.service(index).expect("numbers come from the table itself");
+                entry.ring.store(0);
+                entry.ring_digest.store(0);
+                entry.turn.store(0);
+                entry.identity.store(identity);
+                index
+            }
+        };
+        let entry = tables.service(index).expect("numbers come from the table itself");
+        let mut select = 0;
+        if let Some(affinity) = &service.affinity {
+            select |= ServiceEntry::AFFINITY;
+            let ticks = fixed::ticks(affinity.timeout, wanted.ticks);
+            entry.affinity.store(ticks | u64::from(affinity.prefix4) << 32 | u64::from(affinity.prefix6) << 40);
+        }
+        if service.select == Select::RoundRobin {
+            select |= ServiceEntry::TURN;
+        }
+        entry.select.store(select);
+        index
+    }
+
+    /// Writes a service's new ring into free lines and switches to it in one word; returns the lines of the old one.
+    #[allow(clippy::too_many_arguments, reason = "one step of apply, split off to be read")]
+    fn place_ring(
+        &mut self,
+        tables: &impl Tables,
+        wanted: &Wanted<'_>,
+        cluster: &Cluster,
+        service: &Service,
+        index: u32,
+        numbers: &[u32],
+        rings: &HashMap<u64, Vec<u16>>,
+    ) -> Option<(u32, u32)> {
+        let slots = rings.get(&service_identity(cluster, service))?;
+        let entry = tables.service(index)?;
+        let old = entry.ring.load();
+        let first = self.room.reserve(lines(slots.len() as u32)).expect("room was checked before anything was written");
+        for (at, chunk) in slots.chunks(RING_LINE_SLOTS as usize).enumerate() {
+            let line = tables.ring_line(first + at as u32).expect("lines come from the table itself");
+            for (pair, two) in line.pairs.iter().zip(chunk.chunks(2)) {
+                let number = |slot: Option<&u16>| slot.map_or(0, |&member| u64::from(numbers[usize::from(member)]));
+                pair.store(number(two.first()) | number(two.get(1)) << 32);
+            }
+        }
+        entry.ring.store(u64::from(first) | (slots.len() as u64) << 32);
+        let members = members(wanted, cluster, service);
+        let digest = ring_digest(wanted.key, service, &members, |server| {
+            self.servers.get(&server_identity(cluster, service, server)).copied().unwrap_or(0)
+        });
+        entry.ring_digest.store(digest);
+        let old_lines = lines((old >> 32) as u32);
+        (old_lines > 0).then_some((old as u32, old_lines))
+    }
+
+    fn retire_service(&mut self, tables: &impl Tables, identity: u64, index: u32) {
+        self.services.remove(&identity);
+        if let Some(entry) = tables.service(index) {
+            let ring = entry.ring.load();
+            entry.ring.store(0);
+            entry.ring_digest.store(0);
+            entry.identity.store(0);
+            self.room.give(ring as u32, lines((ring >> 32) as u32));
+        }
+        self.free_services.push(index);
+    }
+
+    fn retire_server(&mut self, tables: &impl Tables, identity: u64, index: u32) {
+        self.servers.remove(&identity);
+        if let Some(entry) = tables.server(index) {
+            // Without a generation none of its flows is found any more; the last one is kept for the next tenant.
+            entry.link.store(0);
+            entry.from.store(0);
+            entry.identity.store(0);
+            entry.interface.store(entry.interface.load() & 0xffff << 48);
+        }
+        self.free_servers.push(index);
+    }
+}
+
+/// Ring lines that so many slots take.
+const fn lines(slots: u32) -> u32 {
+    slots.div_ceil(RING_LINE_SLOTS)
+}
+
+/// The members of a service's ring, in the order of its servers.
+fn members<'a>(wanted: &Wanted<'_>, cluster: &Cluster, service: &'a Service) -> Vec<(Member<'a>, &'a Server)> {
+    service
+        .servers
+        .iter()
+        .map(|server| {
+            let weight = wanted.overrides.get(server_identity(cluster, service, server)).weight_of(server);
+            (Member { name: &server.name, weight }, server)
+        })
+        .collect()
+}
+
+fn build(key: &SiteKey, service: &Service, members: &[(Member<'_>, &Server)]) -> Vec<u16> {
+    let members: Vec<_> = members.iter().map(|(member, _)| *member).collect();
+    match service.select {
+        Select::Hash => ring::build(&key.ring_key(), service.ring_slots, &members).slots,
+        Select::RoundRobin => ring::build_in_turn(service.ring_slots, &members).slots,
+    }
+}
+
+/// Everything a ring's slots depend on: its members, its kind, and the numbers of its servers.
+fn ring_digest(
+    key: &SiteKey,
+    service: &Service,
+    members: &[(Member<'_>, &Server)],
+    number: impl Fn(&Server) -> u32,
+) -> u64 {
+    let mut numbers: Vec<_> =
+        members.iter().filter(|(m, _)| m.weight > 0).map(|(member, server)| (member.name, number(server))).collect();
+    numbers.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&[match service.select {
+        Select::Hash => 0,
+        Select::RoundRobin => 1,
+    }]);
+    for (_, number) in numbers {
+        hasher.update(&number.to_le_bytes());
+    }
+    let members: Vec<_> = members.iter().map(|(member, _)| *member).collect();
+    hasher.update(&ring::digest(&key.ring_key(), service.ring_slots, &members).to_le_bytes());
+    // 0 says that there is no ring.
+    identity::leading_word(&hasher.finalize()) | 1
+}
+
+fn write_link(entry: &ServerEntry, link: Option<&Link>, draining: bool) {
+    let drain = if draining { ServerEntry::DRAINING } else { 0 };
+    let generation = entry.link.load() & !MAC_BITS;
+    match link {
+        Some(Link::Remote { mac, source, interface }) => {
+            let others = entry.interface.load() & !0xffff_ffff;
+            entry.interface.store(others | u64::from(*interface));
+            entry.link.store(generation | mac_word(*mac));
+            entry.from.store(mac_word(*source) | ServerEntry::RESOLVED | drain);
+        }
+        Some(Link::Local) => entry.from.store(ServerEntry::LOCAL | drain),
+        None => {
+            let kept = entry.from.load() & (MAC_BITS | ServerEntry::RESOLVED | ServerEntry::LOCAL);
+            entry.from.store(kept | drain);
+        }
+    }
+}

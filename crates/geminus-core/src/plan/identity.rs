@@ -1,0 +1,94 @@
+//! What services and servers are called in the tables, and what the operator wants of them.
+
+use std::collections::HashMap;
+
+use crate::model::{Cluster, Server, Service};
+
+/// What a service is called in the tables: the same on every dispatcher, never 0.
+pub fn service_identity(cluster: &Cluster, service: &Service) -> u64 {
+    leading_word(&service_hasher(cluster, service).finalize()) | 1
+}
+
+/// What a server is called in the tables: the same on every dispatcher, never 0. Another address is another server.
+pub fn server_identity(cluster: &Cluster, service: &Service, server: &Server) -> u64 {
+    let mut hasher = service_hasher(cluster, service);
+    hasher.update(&[0]);
+    hasher.update(server.name.as_bytes());
+    hasher.update(&[0]);
+    hasher.update(server.address.to_string().as_bytes());
+    leading_word(&hasher.finalize()) | 1
+}
+
+fn service_hasher(cluster: &Cluster, service: &Service) -> blake3::Hasher {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(cluster.name.as_bytes());
+    hasher.update(&[0, service.protocol.number()]);
+    hasher.update(service.ports.to_string().as_bytes());
+    hasher
+}
+
+pub(super) fn leading_word(hash: &blake3::Hash) -> u64 {
+    hash.as_bytes().iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
+}
+
+/// What the operator wants of one server, otherwise than the configuration.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Override {
+    /// No new flows.
+    pub drained: bool,
+    /// This weight.
+    pub weight: Option<u16>,
+}
+
+impl Override {
+    const DRAINED: u64 = 1 << 32;
+    const WEIGHTED: u64 = 1 << 33;
+    const WEIGHT_SHIFT: u32 = 34;
+
+    /// As it stands in a server entry's `interface` word.
+    pub(super) fn to_word(self) -> u64 {
+        let drained = if self.drained { Self::DRAINED } else { 0 };
+        let weight = self.weight.map_or(0, |weight| Self::WEIGHTED | u64::from(weight & 0x3ff) << Self::WEIGHT_SHIFT);
+        drained | weight
+    }
+
+    pub(super) fn from_word(word: u64) -> Self {
+        let weight = (word >> Self::WEIGHT_SHIFT) as u16 & 0x3ff;
+        Self { drained: word & Self::DRAINED != 0, weight: (word & Self::WEIGHTED != 0).then_some(weight) }
+    }
+
+    /// The weight in force.
+    pub fn weight_of(&self, server: &Server) -> u16 {
+        if self.drained { 0 } else { self.weight.unwrap_or(server.weight) }
+    }
+}
+
+/// What the operator wants of every server, by [`server_identity`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides(HashMap<u64, Override>);
+
+impl Overrides {
+    /// What is wanted of a server.
+    pub fn get(&self, identity: u64) -> Override {
+        self.0.get(&identity).copied().unwrap_or_default()
+    }
+
+    /// Wants something else of a server.
+    pub fn insert(&mut self, identity: u64, wish: Override) {
+        if wish == Override::default() {
+            self.0.remove(&identity);
+        } else {
+            self.0.insert(identity, wish);
+        }
+    }
+
+    /// How many servers something is wanted of.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether the configuration is all that is wanted.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}

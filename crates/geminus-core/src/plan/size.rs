@@ -1,0 +1,108 @@
+//! How large the tables have to be, and what they weigh.
+
+use geminus_packet::flow::WAYS;
+use geminus_packet::heap::Sizes;
+use geminus_packet::tables::{
+    AddressBucket, EndpointBucket, GROUPS, Globals, Group, RING_LINE_SLOTS, Range, ReasonCounters, RingLine, Server,
+    ServerCounters, Service, Tuple,
+};
+
+use crate::model::{Ports, Site};
+
+/// Sizes of the tables for a site, with room to grow by half before they have to be made anew. `cpus`: possible CPUs.
+pub fn sizes(site: &Site, cpus: u32) -> Sizes {
+    let mut addresses = 0;
+    let mut endpoints = 0;
+    let mut ranges = 0;
+    let mut services = 0;
+    let mut servers = 0;
+    let mut lines = 0;
+    let mut longest = 0;
+    for cluster in &site.clusters {
+        addresses += cluster.addresses.len() as u32;
+        for service in &cluster.services {
+            services += 1;
+            servers += service.servers.len() as u32;
+            let ring = service.ring_slots.div_ceil(RING_LINE_SLOTS);
+            lines += ring;
+            longest = longest.max(ring);
+            match service.ports {
+                Ports::Exact(_) => endpoints += 1,
+                Ports::Range(..) | Ports::Any => ranges += 1,
+            }
+        }
+    }
+    let flow_buckets = site.tables.flows / WAYS as u32;
+    Sizes {
+        address_buckets: static_buckets(addresses) * 2,
+        endpoint_buckets: static_buckets(endpoints) * 2,
+        ranges: roomy(ranges).max(16) * 2,
+        services: roomy(services).max(16),
+        // While a ring is replaced, the old and the new one stand beside each other; so a site whose rings all change at
+        // once wants twice the room. Half as much again and two rings are enough for changes a few services at a time.
+        ring_lines: lines * 2 + longest * 2,
+        servers: roomy(servers + 1).max(64),
+        flow_buckets,
+        provisional_buckets: site.tables.provisional / WAYS as u32,
+        affinity_buckets: site.tables.affinity / WAYS as u32,
+        tuples: if site.tables.tuples { site.tables.flows } else { 1 },
+        cpus,
+    }
+}
+
+const fn roomy(entries: u32) -> u32 {
+    entries + entries / 2
+}
+
+/// Buckets of one half of a static table: an eighth full, so that a seed is found that overfills none.
+fn static_buckets(entries: u32) -> u32 {
+    (roomy(entries) * 2).max(16).next_power_of_two()
+}
+
+/// Kernel memory of the tables, bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Memory {
+    /// Flow table.
+    pub flows: u64,
+    /// Its cold side.
+    pub tuples: u64,
+    /// Provisional table.
+    pub provisional: u64,
+    /// Affinity table.
+    pub affinity: u64,
+    /// Rings.
+    pub rings: u64,
+    /// Everything else: addresses, services, servers, counters.
+    pub rest: u64,
+}
+
+impl Memory {
+    /// All of it.
+    pub const fn total(&self) -> u64 {
+        self.flows + self.tuples + self.provisional + self.affinity + self.rings + self.rest
+    }
+}
+
+/// What tables of these sizes weigh.
+pub fn memory(sizes: &Sizes) -> Memory {
+    const fn table<T>(entries: u32) -> u64 {
+        entries as u64 * size_of::<T>() as u64
+    }
+    let bucket = |buckets: u32| u64::from(buckets) * size_of::<geminus_packet::flow::Bucket>() as u64;
+    Memory {
+        flows: bucket(sizes.flow_buckets),
+        tuples: table::<Tuple>(sizes.tuples),
+        provisional: bucket(sizes.provisional_buckets),
+        affinity: bucket(sizes.affinity_buckets),
+        rings: table::<RingLine>(sizes.ring_lines),
+        rest: table::<Globals>(1)
+            + table::<AddressBucket>(sizes.address_buckets)
+            + table::<EndpointBucket>(sizes.endpoint_buckets)
+            + table::<Range>(sizes.ranges)
+            + table::<Service>(sizes.services)
+            + table::<Server>(sizes.servers)
+            + table::<Group>(GROUPS)
+            + table::<ReasonCounters>(sizes.cpus)
+            + table::<ServerCounters>(sizes.servers * sizes.cpus),
+    }
+}
