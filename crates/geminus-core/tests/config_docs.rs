@@ -14,7 +14,7 @@ fn file(path: &str) -> PathBuf {
 #[track_caller]
 fn is_up_to_date(path: &str, expected: &str) {
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        std::fs::write(file(path), expected).unwrap();
+        std::fs::write(file(path), expected).expect("docs/ can be written");
     }
     let found = std::fs::read_to_string(file(path)).unwrap_or_default();
     assert!(
@@ -24,11 +24,11 @@ fn is_up_to_date(path: &str, expected: &str) {
 }
 
 fn schema() -> Value {
-    serde_json::from_str(&config::schema_json()).unwrap()
+    serde_json::from_str(&config::schema_json()).expect("the schema is JSON")
 }
 
 fn example(name: &str) -> String {
-    std::fs::read_to_string(file("examples").join(name)).unwrap()
+    std::fs::read_to_string(file("examples").join(name)).expect("the example is there")
 }
 
 #[test]

@@ -244,7 +244,7 @@ impl Choices {
     fn write(&mut self, site: &Site) -> String {
         let mut text = String::new();
         if let Some(path) = &site.key_file {
-            let _ = writeln!(text, "[site]\nkey_file = {:?}", path.to_str().unwrap());
+            let _ = writeln!(text, "[site]\nkey_file = {path:?}");
         }
         for node in &site.nodes {
             let Node { name, address, interface } = node;

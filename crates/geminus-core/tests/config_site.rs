@@ -16,7 +16,7 @@ const MINIMAL: &str = include_str!("../../../examples/minimal.toml");
 const FULL: &str = include_str!("../../../examples/site.toml");
 
 fn minimal() -> Site {
-    config::parse(MINIMAL, "minimal.toml").unwrap()
+    config::parse(MINIMAL, "minimal.toml").expect("the smallest example is a site")
 }
 
 #[track_caller]
@@ -27,7 +27,7 @@ fn warnings(text: &str) -> Vec<String> {
 
 #[track_caller]
 fn errors(text: &str) -> String {
-    config::parse(text, "f").unwrap_err().to_string()
+    config::parse(text, "f").expect_err("the text is wrong").to_string()
 }
 
 #[test]

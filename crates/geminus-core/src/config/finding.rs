@@ -157,11 +157,21 @@ impl<'i> Report<'i> {
     }
 
     pub(super) fn error(&mut self, offset: usize, kind: FindingKind, problem: Problem) {
-        if self.errors.len() < limits::FINDINGS {
-            self.errors.push((offset, kind, problem));
+        if self.is_full() {
+            self.omit();
         } else {
-            self.omitted += 1;
+            self.errors.push((offset, kind, problem));
         }
+    }
+
+    /// Whether a further error is only counted, so that its words need not be found.
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() >= limits::FINDINGS
+    }
+
+    /// Counts an error without keeping it.
+    pub(super) fn omit(&mut self) {
+        self.omitted += 1;
     }
 
     pub(super) fn warn(&mut self, offset: usize, problem: Problem) {

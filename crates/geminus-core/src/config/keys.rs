@@ -570,3 +570,45 @@ static SERVER: Table = Table {
 /// Every table, in the order of the reference.
 pub(super) static ALL: [&Table; 10] =
     [&FILE, &SITE, &NODE, &HA, &TABLES, &TIMEOUTS, &CLUSTER, &SERVICE, &AFFINITY, &SERVER];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::scalar::{Raw, interpret};
+
+    #[test]
+    fn a_default_and_an_example_are_what_the_key_may_hold() {
+        for key in ALL.iter().flat_map(|table| table.keys) {
+            if let Presence::Default(literal) = key.presence {
+                assert!(interpret(key, literal.into()).is_ok(), "{}", key.name);
+            }
+            let example: toml::Table = key.example.parse().unwrap();
+            match example.get(key.name) {
+                Some(toml::Value::String(text)) => {
+                    assert!(interpret(key, Raw::Text(text)).is_ok(), "{}", key.name)
+                }
+                Some(toml::Value::Integer(number)) => {
+                    assert!(interpret(key, Raw::Integer(Some((*number).into()))).is_ok(), "{}", key.name);
+                }
+                Some(toml::Value::Boolean(flag)) => {
+                    assert!(interpret(key, Raw::Flag(*flag)).is_ok(), "{}", key.name)
+                }
+                Some(toml::Value::Array(_) | toml::Value::Table(_)) => {}
+                other => assert!(key.example.starts_with("[["), "{}: {other:?}", key.name),
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_key_is_also_called_is_the_name_of_no_other_key_of_its_table() {
+        for table in ALL {
+            let mut names: Vec<_> =
+                table.keys.iter().flat_map(|key| key.also.iter().chain([&key.name])).collect();
+            names.extend(table.reserved.iter().map(|reserved| &reserved.name));
+            let all = names.len();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), all, "{}", table.noun);
+        }
+    }
+}

@@ -25,6 +25,10 @@ pub(super) fn report(text: &str, errors: &[toml::de::Error], report: &mut Report
             lost_until = end_of_block(text, at);
             report.distrust(at..lost_until);
         }
+        if report.is_full() {
+            report.omit();
+            continue;
+        }
         let spelled = text.get(span).unwrap_or_default();
         let (at, problem) = if is_duplicate {
             (at, duplicate(text, at, spelled, report))
