@@ -61,7 +61,7 @@ impl Failure {
         self
     }
 
-    /// The text for standard error: one line, then the details.
+    /// The text for standard error: one line, then the details, each from the first column as editors expect a place.
     pub(crate) fn text(&self, look: Look) -> String {
         let mut text = format!("{} {}", look.paint(Tone::Bad, "geminus:"), clean(&self.error.message));
         if let Some(hint) = &self.error.hint {
@@ -70,7 +70,6 @@ impl Failure {
         }
         text.push('\n');
         for line in &self.error.details {
-            text.push_str("  ");
             text.push_str(&clean(line));
             text.push('\n');
         }
@@ -98,6 +97,6 @@ mod tests {
         let failure =
             Failure::no("no server \u{1b}[2J").hint("see `geminus servers`").details(vec!["a\nb".into()]);
         let text = failure.text(Look { colour: false, eyes: true });
-        assert_eq!(text, "geminus: no server \\u{1b}[2J: see `geminus servers`\n  a\\nb\n");
+        assert_eq!(text, "geminus: no server \\u{1b}[2J: see `geminus servers`\na\\nb\n");
     }
 }

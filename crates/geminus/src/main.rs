@@ -1,6 +1,7 @@
 //! `geminus`: the daemon and every client verb.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the terminal is this crate's job")]
 
+mod ability;
 mod args;
 mod client;
 mod failure;

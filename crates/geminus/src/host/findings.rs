@@ -254,16 +254,18 @@ fn service(address: IpAddr, port: Port, seen: &Seen) -> Finding {
     let there: Vec<&Listener> = seen.listeners.iter().filter(|listener| listener.port == port).collect();
     let listens = |wanted: IpAddr| there.iter().any(|listener| listener.address == wanted);
     if listens(address) {
-        return ok("listener", format!("{port} of {address} has a listener of its own"));
+        return ok("listener", format!("{port} of {address} has a listener"));
     }
     if listens(any(address)) {
-        return ok("listener", format!("{port} listens on every address"));
+        return ok("listener", format!("{port} of {address} has a listener, on every address"));
     }
     let end = std::net::SocketAddr::new(address, port.number);
     let mend = format!("make the service listen on {end}");
     let dual = seen.taken.iter().find(|(taken, other, _)| (*taken, *other) == (address, port));
     match dual.map(|(_, _, taken)| *taken) {
-        Some(Some(true)) => ok("listener", format!("{port} listens on every address, by an IPv6 wildcard")),
+        Some(Some(true)) => {
+            ok("listener", format!("{port} of {address} has a listener, on every IPv6 and IPv4 address"))
+        }
         Some(Some(false)) => {
             wrong("listener", format!("{port} listens on every IPv6 address but on no IPv4 address"), mend)
         }

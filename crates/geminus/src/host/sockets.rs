@@ -125,7 +125,7 @@ mod tests {
         );
         assert_eq!(
             address_of("B80D0120000001000000000080000000"),
-            Some("2001:db8:0:100::80".parse().expect("v6"))
+            Some("2001:db8:1::80".parse().expect("v6"))
         );
         assert_eq!(address_of("00000000000000000000000000000000"), Some("::".parse().expect("any")));
         assert_eq!(address_of("zz"), None);

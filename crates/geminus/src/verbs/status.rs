@@ -43,6 +43,7 @@ fn node(status: &Status, page: &mut Page) {
         "generic" => "generic XDP (slower)".to_owned(),
         other => other.to_owned(),
     };
+    let unit = if look.eyes { "" } else { " bytes" };
     let origin = if plane.adopted { ", adopted from an earlier daemon" } else { "" };
     page.labelled(&[
         ("node", Cell::new(Tone::Strong, format!("{} {}", status.node, status.address))),
@@ -54,7 +55,7 @@ fn node(status: &Status, page: &mut Page) {
         ("config", format!("{}, digest {}", status.config, status.config_digest).into()),
         ("interface", format!("{}, {mode}", plane.interface).into()),
         ("program", format!("id {}, digest {}{origin}", plane.program_id, plane.program_digest).into()),
-        ("memory", format!("{} of kernel tables", look.bytes(plane.memory_bytes)).into()),
+        ("memory", format!("{}{unit} of kernel tables", look.bytes(plane.memory_bytes)).into()),
         ("flows", fill(plane.flows, look)),
         ("half-open", fill(plane.provisional, look)),
         ("affinity", fill(plane.affinity, look)),

@@ -1,0 +1,163 @@
+//! What a configuration would make of this machine. Pure.
+
+use std::net::IpAddr;
+
+use geminus_core::model::{Affinity, Method, Select, Service, Site};
+use geminus_core::plan;
+use serde::Serialize;
+
+use crate::figures::span;
+
+/// The whole site in figures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Outlook {
+    /// The dispatchers.
+    pub(crate) nodes: Vec<Dispatcher>,
+    /// Clusters.
+    pub(crate) clusters: usize,
+    /// Cluster addresses.
+    pub(crate) addresses: usize,
+    /// Each service.
+    pub(crate) services: Vec<Line>,
+    /// Servers, counted once for each service.
+    pub(crate) servers: usize,
+    /// Kernel memory.
+    pub(crate) memory: Memory,
+}
+
+/// One dispatcher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Dispatcher {
+    pub(crate) name: String,
+    pub(crate) address: IpAddr,
+    pub(crate) interface: String,
+}
+
+/// One service of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Line {
+    pub(crate) cluster: String,
+    pub(crate) addresses: Vec<IpAddr>,
+    pub(crate) primary: String,
+    pub(crate) protocol: &'static str,
+    pub(crate) ports: String,
+    pub(crate) method: &'static str,
+    pub(crate) select: &'static str,
+    pub(crate) affinity: Option<String>,
+    pub(crate) ring_slots: u32,
+    pub(crate) servers: usize,
+    /// Servers of weight 0: they get no new flow.
+    pub(crate) idle_servers: usize,
+}
+
+/// Kernel memory of the tables, bytes, and the entries that the configuration chooses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Memory {
+    pub(crate) flow_entries: u32,
+    pub(crate) flows: u64,
+    /// The 5-tuples for `geminus flows`; little where they are not kept.
+    pub(crate) tuples: u64,
+    pub(crate) provisional_entries: u32,
+    pub(crate) provisional: u64,
+    pub(crate) affinity_entries: u32,
+    pub(crate) affinity: u64,
+    pub(crate) rings: u64,
+    pub(crate) rest: u64,
+    pub(crate) total: u64,
+}
+
+/// What the site comes to on a machine with this many CPUs.
+pub(crate) fn outlook(site: &Site, cpus: u32) -> Outlook {
+    let services: Vec<Line> = site
+        .clusters
+        .iter()
+        .flat_map(|cluster| {
+            cluster.services.iter().map(|service| Line {
+                cluster: cluster.name.clone(),
+                addresses: cluster.addresses.clone(),
+                primary: cluster.primary.clone(),
+                ..line(service)
+            })
+        })
+        .collect();
+    Outlook {
+        nodes: site
+            .nodes
+            .iter()
+            .map(|node| Dispatcher {
+                name: node.name.clone(),
+                address: node.address,
+                interface: node.interface.clone(),
+            })
+            .collect(),
+        clusters: site.clusters.len(),
+        addresses: site.clusters.iter().map(|cluster| cluster.addresses.len()).sum(),
+        servers: services.iter().map(|service| service.servers).sum(),
+        services,
+        memory: memory(site, cpus),
+    }
+}
+
+fn line(service: &Service) -> Line {
+    Line {
+        cluster: String::new(),
+        addresses: Vec::new(),
+        primary: String::new(),
+        protocol: service.protocol.word(),
+        ports: service.ports.to_string(),
+        method: match service.method {
+            Method::Mac => "mac",
+        },
+        select: match service.select {
+            Select::Hash => "hash",
+            Select::RoundRobin => "round-robin",
+        },
+        affinity: service.affinity.map(affinity),
+        ring_slots: service.ring_slots,
+        servers: service.servers.len(),
+        idle_servers: service.servers.iter().filter(|server| server.weight == 0).count(),
+    }
+}
+
+fn affinity(affinity: Affinity) -> String {
+    let Affinity { prefix4, prefix6, timeout } = affinity;
+    format!("source/{prefix4},{prefix6},{}", span(timeout.as_secs_f64()))
+}
+
+fn memory(site: &Site, cpus: u32) -> Memory {
+    let weight = plan::memory(&plan::sizes(site, cpus));
+    Memory {
+        flow_entries: site.tables.flows,
+        flows: weight.flows,
+        tuples: weight.tuples,
+        provisional_entries: site.tables.provisional,
+        provisional: weight.provisional,
+        affinity_entries: site.tables.affinity,
+        affinity: weight.affinity,
+        rings: weight.rings,
+        rest: weight.rest,
+        total: weight.total(),
+    }
+}
+
+/// CPUs that the kernel may ever run, from a list such as `0-3,8` (`/sys/devices/system/cpu/possible`): per-CPU tables
+/// have a part for each.
+pub(crate) fn possible_cpus(list: &str) -> Option<u32> {
+    let mut highest = None;
+    for part in list.trim().split(',') {
+        let last = part.rsplit('-').next()?.parse::<u32>().ok()?;
+        highest = highest.max(Some(last));
+    }
+    highest.map(|highest| highest + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn possible_cpus_are_counted_to_the_highest() {
+        let lists = ["0-1\n", "0", "0-3,8-11", "", "x", "0-"].map(possible_cpus);
+        assert_eq!(lists, [Some(2), Some(1), Some(12), None, None, None]);
+    }
+}
