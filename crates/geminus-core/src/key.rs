@@ -18,13 +18,23 @@ impl SiteKey {
 
     /// The words that key the flow hash of the data plane.
     pub fn flow_hash_words(&self) -> [u64; KEY_WORDS] {
-        let mut hasher = blake3::Hasher::new_derive_key("geminus 2026-01 flow hash of the data plane");
+        self.words("geminus 2026-01 flow hash of the data plane")
+    }
+
+    /// The words that mark a frame which the program is only asked about.
+    pub fn question_mark(&self) -> [u64; 2] {
+        self.words("geminus 2026-01 mark of a frame that is only asked about")
+    }
+
+    fn words<const N: usize>(&self, context: &str) -> [u64; N] {
+        let mut hasher = blake3::Hasher::new_derive_key(context);
         hasher.update(&self.0);
-        let mut bytes = [0; KEY_WORDS * 8];
-        hasher.finalize_xof().fill(&mut bytes);
-        let mut words = [0; KEY_WORDS];
-        for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-            *word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        let mut stream = hasher.finalize_xof();
+        let mut words = [0; N];
+        for word in &mut words {
+            let mut bytes = [0; 8];
+            stream.fill(&mut bytes);
+            *word = u64::from_le_bytes(bytes);
         }
         words
     }

@@ -5,6 +5,7 @@
 //! reads the old any more after it) and only then gives the old up. What is installed is read back from the tables
 //! themselves ([`Planner::adopt`]), so a daemon that was killed forgets nothing.
 
+mod carry;
 mod fixed;
 mod identity;
 mod ring_room;
@@ -17,9 +18,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
 
 use geminus_packet::heap::Sizes;
-use geminus_packet::tables::{MAC_BITS, RING_LINE_SLOTS, Server as ServerEntry, Service as ServiceEntry, Tables, mac_word};
+use geminus_packet::tables::{
+    MAC_BITS, RING_LINE_SLOTS, Server as ServerEntry, Service as ServiceEntry, Tables, mac_word, word_mac,
+};
 use geminus_packet::wire::Mac;
 
+pub use self::carry::{Carried, carry};
 pub use self::identity::{Override, Overrides, server_identity, service_identity};
 pub use self::size::{Memory, memory, sizes};
 use crate::key::SiteKey;
@@ -142,6 +146,31 @@ impl Planner {
             }
         }
         overrides
+    }
+
+    /// How server addresses are reached, as the tables remember it.
+    pub fn links(&self, tables: &impl Tables, site: &Site) -> HashMap<IpAddr, Link> {
+        let mut links = HashMap::new();
+        for cluster in &site.clusters {
+            for service in &cluster.services {
+                for server in &service.servers {
+                    let number = self.servers.get(&server_identity(cluster, service, server));
+                    if let Some(link) = number.and_then(|&number| tables.server(number)).and_then(read_link) {
+                        links.insert(server.address, link);
+                    }
+                }
+            }
+        }
+        links
+    }
+
+    /// Whether tables of these sizes can take the site without being made anew.
+    pub fn same_kind(have: &Sizes, wanted: &Sizes) -> bool {
+        have.flow_buckets == wanted.flow_buckets
+            && have.provisional_buckets == wanted.provisional_buckets
+            && have.affinity_buckets == wanted.affinity_buckets
+            && have.tuples == wanted.tuples
+            && have.cpus == wanted.cpus
     }
 
     /// What a server entry stands for in the site that was installed last.
@@ -457,4 +486,16 @@ fn write_link(entry: &ServerEntry, link: Option<&Link>, draining: bool) {
             entry.from.store(kept | drain);
         }
     }
+}
+
+fn read_link(entry: &ServerEntry) -> Option<Link> {
+    let from = entry.from.load();
+    if from & ServerEntry::LOCAL != 0 {
+        return Some(Link::Local);
+    }
+    (from & ServerEntry::RESOLVED != 0).then(|| Link::Remote {
+        mac: word_mac(entry.link.load()),
+        source: word_mac(from),
+        interface: entry.interface.load() as u32,
+    })
 }

@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The data plane in user space's hands: loads, pins and attaches the program, applies table plans, reads counters.
+//!
+//! The only crate that needs the BPF tool chain. Nothing here decides: what the tables say is
+//! [`geminus_core::plan`]'s, what becomes of a packet is `geminus-packet`'s.
+
+mod attach;
+mod explain;
+pub mod mapped;
+pub mod object;
+mod open;
+mod pins;
+mod plane;
+pub mod program;
+mod reading;
+mod release;
+
+pub use attach::{AttachError, Attached, Mode, Wish};
+pub use explain::{Asked, Question};
+pub use open::{OpenError, OpenOptions};
+pub use plane::{ApplyError, DataPlane, Info};
+pub use reading::{CounterReading, Fill, FlowReading, Sent};

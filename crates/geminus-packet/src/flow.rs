@@ -340,6 +340,13 @@ impl Bucket {
         live.then_some(Found { way: way as u32, server: (word & SERVER_MASK) as u32, note })
     }
 
+    /// The whole hash of the flow in a way of bucket number `bucket`: the tag holds bits 63 to 12 of it, the bucket's number
+    /// the rest, in a table of at least 2^12 buckets.
+    pub fn tag(&self, found: &Found, bucket: u32) -> Tag {
+        let word = self.tags[found.way as usize & (WAYS - 1)].load();
+        Tag(word & !SERVER_MASK | found.note.more() << 12 | u64::from(bucket) & 0xfff)
+    }
+
     /// Whether a way holds the flow of this tag, as far as the stored bits tell.
     pub fn holds(&self, way: usize, tag: Tag) -> bool {
         let note = Note(self.notes[way & (WAYS - 1)].load());

@@ -72,6 +72,9 @@ pub(super) fn write_settings(tables: &impl Tables, wanted: &Wanted<'_>, sizes: &
     }
     if globals.layout.load() != LAYOUT {
         globals.key.set(&wanted.key.flow_hash_words());
+        for (word, mark) in globals.question.iter().zip(wanted.key.question_mark()) {
+            word.store(mark);
+        }
     }
     globals.mac.store(mac_word(wanted.mac));
     globals.flow_mask.store(u64::from(sizes.flow_buckets - 1));

@@ -43,12 +43,15 @@ pub fn sizes(site: &Site, cpus: u32) -> Sizes {
         ring_lines: lines * 2 + longest * 2,
         servers: roomy(servers + 1).max(64),
         flow_buckets,
-        provisional_buckets: site.tables.provisional / WAYS as u32,
-        affinity_buckets: site.tables.affinity / WAYS as u32,
+        provisional_buckets: (site.tables.provisional / WAYS as u32).max(LEAST_BUCKETS),
+        affinity_buckets: (site.tables.affinity / WAYS as u32).max(LEAST_BUCKETS),
         tuples: if site.tables.tuples { site.tables.flows } else { 1 },
         cpus,
     }
 }
+
+/// Fewer would not keep the whole hash of a flow, which moving to larger tables needs ([`geminus_packet::flow::Bucket::tag`]).
+const LEAST_BUCKETS: u32 = 1 << 12;
 
 const fn roomy(entries: u32) -> u32 {
     entries + entries / 2

@@ -1,0 +1,13 @@
+//! The BPF object that this binary carries.
+
+/// The object, aligned as the ELF parser wants it.
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/geminus.bpf.o"));
+
+/// Name of the packet program in the object.
+pub const PROGRAM: &str = "geminus";
+/// Name of the program that reads the kernel's clocks.
+pub const CLOCK_PROGRAM: &str = "geminus_clock";
+/// Name of the map that [`CLOCK_PROGRAM`] writes.
+pub const CLOCK_MAP: &str = "CLOCK";
+/// Name of the program that passes everything.
+pub const PASS_PROGRAM: &str = "geminus_pass";

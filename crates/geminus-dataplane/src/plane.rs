@@ -1,0 +1,332 @@
+//! The data plane as the daemon knows it.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aya::util::nr_cpus;
+use geminus_core::model::Site;
+use geminus_core::plan::{self, Carried, Link, Overrides, PlanError, Planner, TicksPerSecond, Wanted};
+use geminus_packet::tables::{Tables as _, Ticks};
+
+use crate::attach::{self, AttachError, Attached, Mode};
+use crate::mapped::MappedTables;
+use crate::open::{self, OpenError, OpenOptions, Opened};
+use crate::pins::Pins;
+use crate::program::ProgramFailure;
+use crate::release;
+
+/// Failover group of every cluster while there is one node.
+const GROUP: u32 = 0;
+
+/// Why the tables do not say what is wanted. They say what they said before.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// Larger tables were needed and could not be made.
+    #[error("larger tables are needed and cannot be made: {0}")]
+    Tables(#[from] OpenError),
+    /// The site does not even fit tables made for it.
+    #[error("the site does not fit tables made for it: {0}; this is a fault in geminus, please report it")]
+    Plan(#[from] PlanError),
+    /// The moved-to program could not be attached.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+}
+
+/// What there is to say about the data plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Kernel's id of the program.
+    pub program_id: u32,
+    /// Kernel's digest of its instructions.
+    pub program_tag: u64,
+    /// Instructions the verifier walked.
+    pub verified_instructions: u32,
+    /// Kernel memory of all tables, bytes.
+    pub memory_bytes: u64,
+    /// How it is attached; none before [`DataPlane::attach`].
+    pub attached: Option<(u32, Mode)>,
+    /// Whether tables of an earlier daemon were found and kept.
+    pub adopted: bool,
+}
+
+/// The program in the kernel, its tables, and what they are to say.
+pub struct DataPlane {
+    pub(crate) options: OpenOptions,
+    pins: Pins,
+    pub(crate) opened: Opened,
+    /// Tables of an earlier daemon that could not be kept: their flows are carried over by the first apply.
+    old: Option<MappedTables>,
+    attached: Option<(u32, Mode)>,
+    pub(crate) ticks: TicksPerSecond,
+    node: String,
+    cpus: u32,
+    pub(crate) site: Arc<Site>,
+    overrides: Overrides,
+    links: HashMap<IpAddr, Link>,
+}
+
+impl std::fmt::Debug for DataPlane {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataPlane").field("options", &self.options).field("attached", &self.attached).finish()
+    }
+}
+
+impl DataPlane {
+    /// Loads the program over tables that were pinned before, or over new ones large enough for `site`. Neither attaches
+    /// nor changes what the tables say.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; what an earlier daemon left goes on forwarding.
+    pub fn open(options: OpenOptions, site: &Arc<Site>, node: &str) -> Result<Self, OpenError> {
+        open::check_ground(&options)?;
+        let pins = Pins::new(&options.bpffs, &options.site);
+        pins.make(pins.root()).map_err(|cause| OpenError::Pins { path: pins.root().into(), cause })?;
+        let cpus = nr_cpus().map_err(|(_, cause)| OpenError::Pins { path: "/sys/devices/system/cpu".into(), cause })?;
+        let cpus = cpus as u32;
+        let (opened, old) = open::open(&pins, site, cpus)?;
+        let ticks = opened.loaded.tick_rate()?;
+        let overrides = opened.planner.overrides(&opened.tables);
+        Ok(Self {
+            options,
+            pins,
+            opened,
+            old,
+            attached: None,
+            ticks,
+            node: node.into(),
+            cpus,
+            site: Arc::clone(site),
+            overrides,
+            links: HashMap::new(),
+        })
+    }
+
+    /// What the operator wants, as the tables of an earlier daemon remember it.
+    pub fn overrides(&self) -> &Overrides {
+        &self.overrides
+    }
+
+    /// How server addresses were reached when an earlier daemon last knew.
+    pub fn remembered_links(&self) -> HashMap<IpAddr, Link> {
+        self.opened.planner.links(&self.opened.tables, &self.site)
+    }
+
+    /// Makes the tables say what is wanted, without losing a packet: in place, or where they are too small by moving to
+    /// larger ones with all flows.
+    ///
+    /// # Errors
+    /// See [`ApplyError`]; then the tables say what they said before.
+    pub fn apply(
+        &mut self,
+        site: &Arc<Site>,
+        overrides: &Overrides,
+        links: &HashMap<IpAddr, Link>,
+    ) -> Result<Option<Carried>, ApplyError> {
+        let wanted_sizes = plan::sizes(site, self.cpus);
+        let mut moved = None;
+        let in_place = if Planner::same_kind(self.opened.tables.sizes(), &wanted_sizes) {
+            let wanted = wanted(&self.options, site, &self.node, overrides, links, self.ticks);
+            match self.opened.planner.apply(&self.opened.tables, &wanted, release::wait_for_running_programs) {
+                Err(PlanError::Full(_)) => false,
+                Ok(()) => true,
+            }
+        } else {
+            false
+        };
+        if !in_place {
+            moved = Some(self.move_to(site, overrides, links)?);
+        } else if let Some(old) = self.old.take() {
+            moved = Some(self.carry_from(&old));
+        }
+        self.site = Arc::clone(site);
+        self.overrides = overrides.clone();
+        self.links = links.clone();
+        Ok(moved)
+    }
+
+    /// Another way to a server; none: not known any more (the last one is kept).
+    pub fn set_link(&mut self, address: IpAddr, link: Option<Link>) {
+        match link {
+            Some(link) => drop(self.links.insert(address, link)),
+            None => drop(self.links.remove(&address)),
+        }
+        let wanted = wanted(&self.options, &self.site, &self.node, &self.overrides, &self.links, self.ticks);
+        self.opened.planner.set_link(&self.opened.tables, &wanted, address);
+    }
+
+    /// Attaches the program to its interface, or puts it in the place of an earlier daemon's.
+    ///
+    /// # Errors
+    /// See [`AttachError`]; what was attached before still is.
+    pub fn attach(&mut self) -> Result<Attached, AttachError> {
+        let options = &self.options;
+        let program = self.opened.loaded.program().map_err(|error| AttachError::Failed {
+            interface: options.interface.clone(),
+            cause: error.to_string(),
+        })?;
+        let attached =
+            attach::attach(program, &self.pins, &options.interface, options.mode, options.replace_foreign)?;
+        self.attached = Some((attached.interface, attached.mode));
+        self.drop_other_tables();
+        Ok(attached)
+    }
+
+    /// The interface has another hardware address now.
+    pub fn set_mac(&mut self, mac: [u8; 6]) {
+        self.options.mac = mac;
+        if let Some(globals) = self.opened.tables.globals() {
+            globals.mac.store(geminus_packet::tables::mac_word(mac));
+        }
+    }
+
+    /// Being active is a lease: for so long from now the node owns its clusters, whatever becomes of this process.
+    ///
+    /// # Errors
+    /// Only if the program cannot be run to read the kernel's clock.
+    pub fn renew(&self, lease: Duration) -> Result<(), ProgramFailure> {
+        let (now, _) = self.opened.loaded.clock()?;
+        let ticks = lease.as_millis() as u64 * u64::from(self.ticks.0) / 1000;
+        self.set_deadline(now.0 + ticks);
+        Ok(())
+    }
+
+    /// The node owns nothing from now on.
+    pub fn release(&self) {
+        self.set_deadline(0);
+    }
+
+    /// How long the node is still active for.
+    pub fn lease_remaining(&self) -> Duration {
+        let Some(group) = self.opened.tables.group(GROUP) else { return Duration::ZERO };
+        let Ok((now, _)) = self.opened.loaded.clock() else { return Duration::ZERO };
+        let left = group.deadline.load().saturating_sub(now.0);
+        Duration::from_millis(left.saturating_mul(1000) / u64::from(self.ticks.0))
+    }
+
+    /// What there is to say about the data plane.
+    pub fn info(&mut self) -> Info {
+        let memory_bytes = plan::memory(self.opened.tables.sizes()).total();
+        let program = self.opened.loaded.program().ok().and_then(|program| program.info().ok());
+        Info {
+            program_id: program.as_ref().map_or(0, aya::programs::ProgramInfo::id),
+            program_tag: program.as_ref().map_or(0, aya::programs::ProgramInfo::tag),
+            verified_instructions: program.and_then(|info| info.verified_instruction_count()).unwrap_or(0),
+            memory_bytes,
+            attached: self.attached,
+            adopted: self.opened.adopted,
+        }
+    }
+
+    /// Detaches the program and gives everything up.
+    ///
+    /// # Errors
+    /// A pin that could not be removed.
+    pub fn detach(self) -> Result<(), OpenError> {
+        self.release();
+        let root = self.pins.root().to_path_buf();
+        attach::detach_all(&self.pins).map_err(|cause| OpenError::Pins { path: root.clone(), cause })?;
+        for (_, folder) in self.pins.tables() {
+            open::remove(&folder)?;
+        }
+        fs::remove_dir(&root).map_err(|cause| OpenError::Pins { path: root, cause })
+    }
+
+    pub(crate) fn now(&self) -> u32 {
+        self.opened.loaded.clock().map_or(0, |(Ticks(now), _)| now as u32)
+    }
+
+    fn set_deadline(&self, tick: u64) {
+        if let Some(group) = self.opened.tables.group(GROUP) {
+            group.deadline.store(tick);
+        }
+    }
+
+    /// Makes larger tables beside the old, fills them, carries the flows over, switches in one step, and carries over
+    /// what came meanwhile.
+    fn move_to(
+        &mut self,
+        site: &Arc<Site>,
+        overrides: &Overrides,
+        links: &HashMap<IpAddr, Link>,
+    ) -> Result<Carried, ApplyError> {
+        let sizes = plan::sizes(site, self.cpus);
+        let mut next = open::load(&self.pins, &self.pins.next_tables(), &sizes, false)?;
+        let wanted = wanted(&self.options, site, &self.node, overrides, links, self.ticks);
+        if let Err(error) = next.planner.apply(&next.tables, &wanted, || ()) {
+            open::remove(&next.folder)?;
+            return Err(error.into());
+        }
+        next.adopted = self.opened.adopted;
+        let old = std::mem::replace(&mut self.opened, next);
+        let carried = self.carry_from(&old.tables);
+        if self.attached.is_some()
+            && let Err(error) = self.attach()
+        {
+            let next = std::mem::replace(&mut self.opened, old);
+            open::remove(&next.folder)?;
+            return Err(error.into());
+        }
+        if self.attached.is_some() {
+            release::wait_for_running_programs();
+        }
+        self.carry_from(&old.tables);
+        self.carry_counters(&old.tables);
+        Ok(carried)
+    }
+
+    fn carry_from(&self, old: &MappedTables) -> Carried {
+        plan::carry((old, old.sizes()), (&self.opened.tables, self.opened.tables.sizes()), self.now())
+    }
+
+    /// Counters go on where they stood.
+    fn carry_counters(&self, old: &MappedTables) {
+        for cpu in 0..self.cpus {
+            if let (Some(old), Some(new)) = (old.reasons(cpu), self.opened.tables.reasons(cpu)) {
+                for (old, new) in old.packets.iter().zip(&new.packets) {
+                    new.fetch_add(old.load());
+                }
+            }
+        }
+        let mut numbers = HashMap::new();
+        for number in 1..self.opened.tables.sizes().servers {
+            if let Some(entry) = self.opened.tables.server(number) {
+                numbers.insert(entry.identity.load(), number);
+            }
+        }
+        for number in 1..old.sizes().servers {
+            let Some(&new_number) = old.server(number).and_then(|entry| numbers.get(&entry.identity.load())) else {
+                continue;
+            };
+            for cpu in 0..self.cpus {
+                if let (Some(old), Some(new)) = (old.sent(cpu, number), self.opened.tables.sent(cpu, new_number)) {
+                    new.packets.fetch_add(old.packets.load());
+                    new.bytes.fetch_add(old.bytes.load());
+                    new.flows.fetch_add(old.flows.load());
+                }
+            }
+        }
+    }
+
+    fn drop_other_tables(&mut self) {
+        for (_, folder) in self.pins.tables() {
+            if folder != self.opened.folder {
+                // A folder that stays costs memory and nothing else; the next start tries again.
+                let _ = open::remove(&folder);
+            }
+        }
+    }
+}
+
+fn wanted<'a>(
+    options: &'a OpenOptions,
+    site: &'a Site,
+    node: &'a str,
+    overrides: &'a Overrides,
+    links: &'a HashMap<IpAddr, Link>,
+    ticks: TicksPerSecond,
+) -> Wanted<'a> {
+    Wanted { site, node, key: &options.key, overrides, links, mac: options.mac, ticks }
+}
