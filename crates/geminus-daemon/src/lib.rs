@@ -3,6 +3,15 @@
 //! [`run`] is the whole daemon. It decides nothing: it feeds what the kernel, the operators and the clock say to the
 //! director and carries out the effects that come back.
 
+mod control;
+mod error;
+mod kernel;
+mod logging;
 mod options;
+mod runtime_dir;
+mod site_file;
+mod site_key;
+mod supervisor;
 
+pub use error::RunError;
 pub use options::{LogFormat, RunOptions, XdpMode};

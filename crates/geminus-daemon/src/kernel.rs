@@ -1,0 +1,11 @@
+//! What the kernel says and is told, outside the data plane.
+
+mod calls;
+mod link_socket;
+mod netlink;
+mod routes;
+
+pub(crate) use calls::peer_groups;
+pub(crate) use link_socket::LinkSocket;
+pub(crate) use netlink::{Heard, Netlink};
+pub(crate) use routes::Lookups;

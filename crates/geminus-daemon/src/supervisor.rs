@@ -1,0 +1,57 @@
+//! What the service manager is told (`sd_notify(3)`); without one, nothing.
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+/// Tells the service manager about the daemon.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    /// How often it wants a sign of life, if at all.
+    watchdog: Option<Duration>,
+    status: String,
+}
+
+impl Supervisor {
+    pub(crate) fn new() -> Self {
+        // Twice in the interval, as sd_watchdog_enabled(3) advises.
+        Self { watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 2), status: String::new() }
+    }
+
+    pub(crate) const fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    pub(crate) fn alive(&self) {
+        send(&[NotifyState::Watchdog]);
+    }
+
+    pub(crate) fn ready(&mut self, status: String) {
+        send(&[NotifyState::Ready, NotifyState::Status(&status)]);
+        self.status = status;
+    }
+
+    pub(crate) fn status(&mut self, status: String) {
+        if status != self.status {
+            send(&[NotifyState::Status(&status)]);
+            self.status = status;
+        }
+    }
+
+    pub(crate) fn reloading(&self) {
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => send(&[NotifyState::Reloading, now]),
+            Err(_) => send(&[NotifyState::Reloading]),
+        }
+    }
+
+    pub(crate) fn stopping(&self, status: &str) {
+        send(&[NotifyState::Stopping, NotifyState::Status(status)]);
+    }
+}
+
+fn send(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::debug!(%error, "the service manager was not told");
+    }
+}
