@@ -47,7 +47,11 @@ impl Client {
 
     /// Makes a call that has one answer.
     pub(crate) fn ask(&self, request: Request) -> Result<Outcome, Failure> {
-        self.call(request)?.next(Some(PATIENCE))?.ok_or_else(|| self.no_answer())
+        match self.call(request)?.next(Some(PATIENCE))? {
+            Some(Outcome::Error(error)) => Err(error.into()),
+            Some(outcome) => Ok(outcome),
+            None => Err(self.no_answer()),
+        }
     }
 
     /// Makes a call that may have many answers.
@@ -58,7 +62,7 @@ impl Client {
         stream.set_write_timeout(Some(PATIENCE)).map_err(|error| self.broken(&error))?;
         // A daemon that refuses the connection may have answered and closed before it read: its answer says why.
         match (&stream).write_all(&line) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(self.broken(&error)),
+            Err(error) if !is_closed(&error) => return Err(self.broken(&error)),
             _ => {}
         }
         Ok(Replies { socket: self.socket.clone(), reader: BufReader::new(stream) })
@@ -102,18 +106,18 @@ impl Replies {
         let mut limited = (&mut self.reader).take(LONGEST_REPLY);
         let read = match limited.read_until(b'\n', &mut line) {
             // A daemon that dies resets the connection: the same end as a close.
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
+            Err(error) if is_closed(&error) => 0,
             other => other.map_err(|error| broken(&self.socket, &error))?,
         };
         if read == 0 {
             return Ok(None);
         }
-        let reply = parse(&line).map_err(|refusal| refusal.failure(&self.socket))?;
-        match reply.outcome {
-            Outcome::Error(error) => Err(error.into()),
-            outcome => Ok(Some(outcome)),
-        }
+        parse(&line).map(|reply| Some(reply.outcome)).map_err(|refusal| refusal.failure(&self.socket))
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
 
 /// Why a line is no reply.

@@ -43,7 +43,7 @@ fn perform(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Undrain(args) => change::undrain(args, look),
         Verb::Weight(args) => change::weight(args, look),
         Verb::Reload(args) => change::reload(args, look),
-        Verb::Events(args) => events::run(args, look),
+        Verb::Events(args) => events::run(args, look, Look::of_stderr(cli.color)),
         Verb::Host(args) => host::run(args, look),
         Verb::Completions { shell } => manual::completions(*shell),
         Verb::Man { dir } => manual::man(dir.as_deref()),

@@ -77,8 +77,8 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn sound(args: &CheckArgs, file: String, parsed: Parsed, look: Look) -> Result<Exit, Failure> {
     let meant = meant(&parsed.site, args.node.as_deref(), &host_name())?;
     let interface = match meant {
-        Meant::Here(node) => Some(look_at(node, true)?),
-        Meant::Perhaps(node) => Some(look_at(node, false)?),
+        Meant::Here(node) => Some(look_at(&parsed.site, node, true)?),
+        Meant::Perhaps(node) => Some(look_at(&parsed.site, node, false)?),
         Meant::Unknown => None,
     };
     let outlook = outlook(&parsed.site, cpus());

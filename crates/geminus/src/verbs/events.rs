@@ -10,17 +10,28 @@ use crate::screen::{Delivered, Look, Tone, show};
 use crate::table::{Cell, Page};
 use crate::verbs::{another_answer, client, in_json};
 
-/// Asks and prints each event when it comes.
-pub(crate) fn run(args: &EventsArgs, look: Look) -> Result<Exit, Failure> {
-    follow(args, look).map_err(|failure| in_json(args.daemon.json, failure))
+/// Asks and prints each event when it comes; `complaints` is how standard error looks.
+pub(crate) fn run(args: &EventsArgs, look: Look, complaints: Look) -> Result<Exit, Failure> {
+    follow(args, look, complaints).map_err(|failure| in_json(args.daemon.json, failure))
 }
 
-fn follow(args: &EventsArgs, look: Look) -> Result<Exit, Failure> {
+fn follow(args: &EventsArgs, look: Look, complaints: Look) -> Result<Exit, Failure> {
     let query = EventsQuery { follow: args.follow, after: args.after };
     let mut replies = client(&args.daemon).call(Request::Events(query))?;
+    let mut begun = false;
     let patience = if args.follow { None } else { Some(PATIENCE) };
     while let Some(outcome) = replies.next(patience)? {
-        let Outcome::Event(event) = outcome else { return Err(another_answer(&outcome)) };
+        let event = match outcome {
+            Outcome::Event(event) => event,
+            // A follower that reads too slowly is told what it missed, and goes on.
+            Outcome::Error(error) if begun => {
+                eprint!("{}", Failure::from(error).text(complaints));
+                continue;
+            }
+            Outcome::Error(error) => return Err(error.into()),
+            other => return Err(another_answer(&other)),
+        };
+        begun = true;
         let line = if args.daemon.json { json_line(&event) } else { render(&event, look) };
         if show(&line).map_err(|error| cannot_print(&error))? == Delivered::NobodyReads {
             return Ok(Exit::Done);

@@ -237,6 +237,21 @@ fn following_a_daemon_that_stops_is_a_no() {
 }
 
 #[test]
+fn a_slow_follower_is_told_what_it_missed_and_goes_on() {
+    let missed = ApiError { message: "3 events were not sent".into(), hint: None, details: vec![] };
+    let fake = Fake::answering(vec![
+        Outcome::Event(event(1)),
+        Outcome::Error(missed.clone()),
+        Outcome::Event(event(5)),
+    ]);
+    let output = fake.run(&["events", "--follow"]);
+    assert_eq!(stdout(&output).lines().count(), 2);
+    assert!(stderr(&output).starts_with("geminus: 3 events were not sent\n"), "{}", stderr(&output));
+    let refused = Fake::answering(vec![Outcome::Error(missed)]).run(&["events", "--follow"]);
+    assert_eq!((refused.status.code(), stderr(&refused)), (Some(1), "geminus: 3 events were not sent\n"));
+}
+
+#[test]
 fn a_refusal_is_one_line_with_the_way_out_and_its_details() {
     let fake = Fake::answering(vec![Outcome::Error(refusal())]);
     let output = fake.run(&["drain", "wbe1"]);

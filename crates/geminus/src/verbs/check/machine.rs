@@ -1,11 +1,14 @@
 //! The interface of a node, where it is on this machine.
 
+use std::collections::HashSet;
+use std::net::IpAddr;
+
 use geminus_core::model::{Node, Site};
 use serde::Serialize;
 
 use crate::ability;
 use crate::failure::Failure;
-use crate::netlink::{Attached, Link, Netlink};
+use crate::netlink::{Attached, Link, Netlink, Placed};
 
 /// What there is and what it can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -127,9 +130,10 @@ pub(crate) fn meant<'a>(site: &'a Site, named: Option<&str>, host: &str) -> Resu
 }
 
 /// Looks at the interface of a node.
-pub(crate) fn look(node: &Node, here: bool) -> Result<Interface, Failure> {
-    let links = Netlink::open().and_then(|mut netlink| netlink.links());
-    let links = links.map_err(|error| Failure::no(format!("cannot read the interfaces: {error}")))?;
+pub(crate) fn look(site: &Site, node: &Node, here: bool) -> Result<Interface, Failure> {
+    let read = Netlink::open().and_then(|mut netlink| Ok((netlink.links()?, netlink.addresses()?)));
+    let (links, addresses) =
+        read.map_err(|error| Failure::no(format!("cannot read the interfaces: {error}")))?;
     let found = links.iter().find(|link| link.name == node.interface).map(|link| {
         let driver = driver(link);
         // A kernel that cannot tell is no obstacle: the driver's name is the next best.
@@ -137,7 +141,10 @@ pub(crate) fn look(node: &Node, here: bool) -> Result<Interface, Failure> {
         found(link, driver, native)
     });
     let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo").collect();
-    let remarks = remarks(&node.interface, found.as_ref(), here, &names);
+    let mut remarks = remarks(&node.interface, found.as_ref(), here, &names);
+    if here {
+        remarks.extend(misplaced(site, node, &links, &addresses));
+    }
     Ok(Interface { node: node.name.clone(), name: node.interface.clone(), found, remarks })
 }
 
@@ -209,6 +216,31 @@ fn remarks(name: &str, found: Option<&Found>, here: bool, others: &[&str]) -> Ve
     remarks
 }
 
+/// The node address is an address of the machine, a cluster address is none: the data plane answers for it, and on any
+/// interface but `lo` the kernel would answer as well.
+fn misplaced(site: &Site, node: &Node, links: &[Link], placed: &[Placed]) -> Vec<Remark> {
+    let mut remarks = Vec::new();
+    let Node { name, address, interface } = node;
+    if placed.iter().all(|placed| placed.address != *address) {
+        let message = format!("{address}, the address of node {name}, is not an address of this machine");
+        remarks.push(Remark { wrong: true, message: format!("{message}: add it to {interface}") });
+    }
+    let of_clusters: HashSet<IpAddr> =
+        site.clusters.iter().flat_map(|one| one.addresses.iter().copied()).collect();
+    for Placed { link, address, prefix, .. } in
+        placed.iter().filter(|placed| of_clusters.contains(&placed.address))
+    {
+        let link = links.iter().find(|one| one.index == *link).map(|link| link.name.as_str());
+        if let Some(link) = link.filter(|link| *link != "lo") {
+            let message =
+                format!("the cluster address {address} is on {link}, where the kernel answers for it too");
+            let message = format!("{message}: ip address del {address}/{prefix} dev {link}");
+            remarks.push(Remark { wrong: false, message });
+        }
+    }
+    remarks
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,6 +290,24 @@ mod tests {
             assert_eq!(remarks.len(), 1, "{remarks:?}");
             assert!(remarks[0].message.contains(part), "{remarks:?}");
         }
+    }
+
+    #[test]
+    fn the_node_address_must_be_here_and_a_cluster_address_must_not() {
+        let site =
+            geminus_core::config::parse(super::super::tests::SITE, "geminus.toml").expect("a sound file");
+        let placed = |link, address: &str| Placed {
+            link,
+            address: address.parse().expect("an address"),
+            prefix: 24,
+            blocked: false,
+        };
+        let links = [Link { index: 1, name: "lo".into(), ethernet: false, ..link() }, link()];
+        let remarked = |placed: &[Placed]| misplaced(&site, &site.nodes[0], &links, placed);
+        assert_eq!(remarked(&[placed(2, "198.51.100.11"), placed(1, "198.51.100.80")]), []);
+        let remarks = remarked(&[placed(2, "198.51.100.80")]);
+        assert_eq!(remarks.iter().map(|remark| remark.wrong).collect::<Vec<_>>(), [true, false]);
+        assert!(remarks[1].message.ends_with("ip address del 198.51.100.80/24 dev eth0"), "{remarks:?}");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::machine::{Found, Program, Remark, Xdp};
 use super::*;
 
-const SITE: &str = r#"
+pub(super) const SITE: &str = r#"
 [node.alpha]
 address   = "198.51.100.11"
 interface = "eth0"
