@@ -63,6 +63,7 @@ const TABLE: &[Row] = &[
         ],
         others: &[
             ("aya", "loads, pins and attaches the program"),
+            ("aya-obj", "the names and sizes that the object itself carries"),
             ("libc", "maps the flow table and numbers the CPUs"),
             ("thiserror", "errors that name the failed thing"),
         ],
@@ -237,6 +238,16 @@ fn the_packet_path_alone_depends_on_nothing() {
         default.as_array().is_none_or(Vec::is_empty),
         "a default feature would reach the kernel build: {default}"
     );
+}
+
+#[test]
+fn every_dependency_from_elsewhere_says_which_versions_will_do() {
+    for package in packages() {
+        for dependency in list(&package, "dependencies").iter().filter(|found| !is_member(found)) {
+            let (name, wanted) = (text(dependency, "name"), text(dependency, "req"));
+            assert!(!wanted.contains('*'), "{} takes any version of {name}", text(&package, "name"));
+        }
+    }
 }
 
 #[test]
