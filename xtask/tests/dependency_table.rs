@@ -63,7 +63,7 @@ const TABLE: &[Row] = &[
         ],
         others: &[
             ("aya", "loads, pins and attaches the program"),
-            ("aya-obj", "the names and sizes that the object itself carries"),
+            ("aya-obj", "the kernel's bpf(2) structures, as aya has them"),
             ("libc", "maps the flow table and numbers the CPUs"),
             ("thiserror", "errors that name the failed thing"),
         ],
