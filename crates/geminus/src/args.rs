@@ -68,6 +68,11 @@ pub(crate) enum Verb {
     /// Show what happened, and what happens
     Events(EventsArgs),
     /// Prepare, check and restore a content host for direct return
+    ///
+    /// A content host behind `method = "mac"` receives packets for the cluster address and answers the client itself. So
+    /// it must own the address, on `lo`, and must never say so on the network: the dispatcher does. For IPv4 that takes
+    /// arp_ignore and arp_announce. For IPv6 Linux already answers neighbour solicitations only for addresses of the
+    /// interface they came in by, unless a proxy entry says otherwise.
     Host(HostArgs),
     /// Print a completion script for a shell
     #[command(after_help = "\

@@ -9,17 +9,7 @@ use crate::host::wanted::Port;
 
 /// Arguments of `host`.
 #[derive(Debug, Args)]
-#[command(
-    arg_required_else_help = true,
-    subcommand_required = true,
-    long_about = "\
-Prepare, check and restore a content host for direct return.
-
-A content host behind `method = \"mac\"` receives packets for the cluster address and answers the client itself. So it \
-must own the address, on `lo`, and must never say so on the network: the dispatcher does. For IPv4 that takes \
-arp_ignore and arp_announce. For IPv6 Linux already answers neighbour solicitations only for addresses of the \
-interface they came in by, unless a proxy entry says otherwise."
-)]
+#[command(arg_required_else_help = true, subcommand_required = true)]
 pub(crate) struct HostArgs {
     /// What to do.
     #[command(subcommand)]

@@ -75,10 +75,10 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 }
 
 fn sound(args: &CheckArgs, file: String, parsed: Parsed, look: Look) -> Result<Exit, Failure> {
-    let meant = meant(&parsed.site, args.node.as_deref(), &host_name())?;
-    let interface = match meant {
-        Meant::Here(node) => Some(look_at(&parsed.site, node, true)?),
-        Meant::Perhaps(node) => Some(look_at(&parsed.site, node, false)?),
+    let host = host_name();
+    let interface = match meant(&parsed.site, args.node.as_deref(), &host)? {
+        Meant::Here(node) => Some(look_at(&parsed.site, node, None)?),
+        Meant::Perhaps(node) => Some(look_at(&parsed.site, node, Some(&host))?),
         Meant::Unknown => None,
     };
     let outlook = outlook(&parsed.site, cpus());

@@ -30,10 +30,22 @@ pub(crate) fn man(dir: Option<&Path>) -> Result<Exit, Failure> {
     }
 }
 
+/// A page for `geminus` and one for each verb, each referring to the others by name.
 fn write(dir: &Path) -> io::Result<Exit> {
     std::fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(Cli::command(), dir)?;
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    write_page(&command, dir)?;
     Ok(Exit::Done)
+}
+
+fn write_page(command: &Command, dir: &Path) -> io::Result<()> {
+    let man = Man::new(command.clone());
+    let name = man.get_filename();
+    let mut page = Vec::new();
+    man.render(&mut page)?;
+    std::fs::write(dir.join(name), line_by_line(&String::from_utf8_lossy(&page)))?;
+    command.get_subcommands().try_for_each(|verb| write_page(verb, dir))
 }
 
 /// One page with every verb: its own section each after those of `geminus` itself.
@@ -42,7 +54,7 @@ fn whole(command: Command) -> io::Result<String> {
     command.build();
     let mut page = Vec::new();
     Man::new(command.clone()).render(&mut page)?;
-    let mut text = String::from_utf8_lossy(&page).into_owned();
+    let mut text = line_by_line(&String::from_utf8_lossy(&page));
     for verb in command.get_subcommands() {
         append(verb, "geminus", &mut text)?;
     }
@@ -61,16 +73,28 @@ fn append(verb: &Command, parent: &str, text: &mut String) -> io::Result<()> {
     }
     text.push_str(&format!(".SH \"{}\"\n", name.to_uppercase()));
     // Inside the section of the verb, the parts are subsections.
-    text.push_str(&String::from_utf8_lossy(&section).replace(".SH ", ".SS "));
-    for inner in verb.get_subcommands() {
-        append(inner, &name, text)?;
-    }
-    Ok(())
+    text.push_str(&line_by_line(&String::from_utf8_lossy(&section)).replace(".SH ", ".SS "));
+    verb.get_subcommands().try_for_each(|inner| append(inner, &name, text))
+}
+
+/// The examples as they were written: without filling, a command line keeps its line (groff_man(7)).
+fn line_by_line(page: &str) -> String {
+    let Some((before, extra)) = page.split_once(".SH EXTRA\n") else { return page.to_owned() };
+    let (examples, after) = extra.split_at(extra.find("\n.SH ").map_or(extra.len(), |end| end + 1));
+    format!("{before}.SH EXAMPLES\n.nf\n{}\n.fi\n{after}", examples.trim_end())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn examples_keep_their_lines() {
+        let page = ".SH A\nx\n.SH EXTRA\nExample:\n  geminus\n.SH VERSION\nv1\n";
+        let expected = ".SH A\nx\n.SH EXAMPLES\n.nf\nExample:\n  geminus\n.fi\n.SH VERSION\nv1\n";
+        assert_eq!(line_by_line(page), expected);
+        assert_eq!(line_by_line(".SH A\n"), ".SH A\n");
+    }
 
     #[test]
     fn the_manual_has_a_section_for_every_verb() {

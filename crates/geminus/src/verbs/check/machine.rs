@@ -129,8 +129,9 @@ pub(crate) fn meant<'a>(site: &'a Site, named: Option<&str>, host: &str) -> Resu
     })
 }
 
-/// Looks at the interface of a node.
-pub(crate) fn look(site: &Site, node: &Node, here: bool) -> Result<Interface, Failure> {
+/// Looks at the interface of a node, which may be another machine if this one is `called` otherwise.
+pub(crate) fn look(site: &Site, node: &Node, called: Option<&str>) -> Result<Interface, Failure> {
+    let here = called.is_none();
     let read = Netlink::open().and_then(|mut netlink| Ok((netlink.links()?, netlink.addresses()?)));
     let (links, addresses) =
         read.map_err(|error| Failure::no(format!("cannot read the interfaces: {error}")))?;
@@ -142,8 +143,12 @@ pub(crate) fn look(site: &Site, node: &Node, here: bool) -> Result<Interface, Fa
     });
     let names: Vec<&str> = links.iter().map(|link| link.name.as_str()).filter(|name| *name != "lo").collect();
     let mut remarks = remarks(&node.interface, found.as_ref(), here, &names);
-    if here {
-        remarks.extend(misplaced(site, node, &links, &addresses));
+    match called {
+        None => remarks.extend(misplaced(site, node, &links, &addresses)),
+        Some(host) => {
+            let message = format!("this host is called {host}: to be {0} it takes --node {0}", node.name);
+            remarks.push(Remark { wrong: false, message });
+        }
     }
     Ok(Interface { node: node.name.clone(), name: node.interface.clone(), found, remarks })
 }
