@@ -4,6 +4,7 @@
 //! says so, and after either carries out what [`Director::poll_effect`] gives until it gives nothing. Before it calls
 //! `handle_timeout` it passes on everything that was already heard: a late look must not count as a missing answer.
 
+mod changes;
 mod flood;
 pub mod frame;
 mod heard;
@@ -117,7 +118,7 @@ pub enum Input {
         /// The site, or why there is none.
         outcome: Result<Arc<Site>, Refusal>,
     },
-    /// The outcome of [`Effect::Apply`]: what is different now, or why nothing is.
+    /// The outcome of [`Effect::Apply`]: what else is to be told, or why nothing changed.
     Applied(Result<Vec<String>, String>),
     /// The outcome of [`Effect::Attach`].
     Attached(Result<(), String>),

@@ -65,6 +65,11 @@ pub struct Fill {
 }
 
 impl DataPlane {
+    /// Which server of the site a server number of a verdict stands for.
+    pub fn place(&self, server: u32) -> Option<&Place> {
+        self.opened.planner.place(server)
+    }
+
     /// Every counter, in the order of classes.
     pub fn counters(&self) -> Vec<CounterReading> {
         let tables = &self.opened.tables;

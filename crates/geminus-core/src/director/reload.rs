@@ -9,19 +9,9 @@ pub(super) fn check(running: &Site, wanted: &Site, node: &Node) -> Result<(), Re
         let message = format!("the new configuration has no node {}", node.name);
         return Err(Refusal::new(message, "put the node back, or stop geminus on this machine"));
     };
-    let tables = (running.tables, wanted.tables);
     let fixed = [
         ("the node's interface", node.interface.clone(), same.interface.clone()),
-        ("the node's address", node.address.to_string(), same.address.to_string()),
         ("key_file", path(running), path(wanted)),
-        ("the size of the flow table", tables.0.flows.to_string(), tables.1.flows.to_string()),
-        (
-            "the size of the provisional table",
-            tables.0.provisional.to_string(),
-            tables.1.provisional.to_string(),
-        ),
-        ("the size of the affinity table", tables.0.affinity.to_string(), tables.1.affinity.to_string()),
-        ("whether 5-tuples are kept", tables.0.tuples.to_string(), tables.1.tuples.to_string()),
     ];
     match fixed.into_iter().find(|(_, before, after)| before != after) {
         None => Ok(()),

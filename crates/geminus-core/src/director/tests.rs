@@ -143,7 +143,7 @@ impl Setting {
             now: at(0),
             mute: self.mute,
             route: self.route,
-            plane_says: Ok(vec!["something".to_owned()]),
+            plane_says: Ok(vec![]),
             attach_says: Ok(()),
             seen: Vec::new(),
         }
@@ -389,11 +389,11 @@ fn a_refused_configuration_changes_nothing() {
 }
 
 #[test]
-fn a_reload_cannot_change_what_the_tables_were_made_for() {
+fn a_reload_cannot_change_what_the_process_stands_on() {
     let mut world = Setting::new(vec![shop()]).start();
     world.run(5_000).forget();
     let mut other = site(vec![shop()]);
-    other.tables.flows *= 2;
+    other.key_file = Some("/etc/geminus/site.key".into());
     world.reload_site(other);
     let mut moved = site(vec![shop()]);
     moved.nodes[0].interface = "eth1".into();
@@ -418,7 +418,7 @@ fn a_new_server_is_known_before_it_gets_its_first_flow() {
     let position = |wanted: fn(&Effect) -> bool| world.seen.iter().position(|(_, effect)| wanted(effect));
     let known = position(|effect| matches!(effect, Effect::SetLink { server, .. } if *server == v4(23)));
     assert!(known.is_some() && known < position(is_apply));
-    assert_eq!(world.answers(), [Ok(vec!["something".to_owned()])]);
+    assert_eq!(world.answers(), [Ok(vec!["cluster shop: service tcp 80: server web3 added".to_owned()])]);
 }
 
 #[test]
@@ -452,6 +452,35 @@ fn a_removed_address_is_no_longer_announced_and_a_new_one_is() {
     assert_eq!(world.announced(v4(80)), []);
     assert!(world.announced(v4(90)).len() > 5);
     assert!(world.announced(v6(90)).len() > 5);
+}
+
+#[test]
+fn a_reload_names_every_difference() {
+    let mut world = Setting::new(vec![shop()]).start();
+    world.run(5_000).forget();
+    let mut other = cluster("shop", NODE, &[v4(80), v6(80)], &[("web1", v4(21)), ("web3", v4(23))]);
+    other.ping = false;
+    other.services[0].servers[0].weight = 7;
+    other.services[0].select = Select::RoundRobin;
+    let mut wanted = site(vec![other, cluster("mail", NODE, &[v4(81)], &[("mx", v4(31))])]);
+    wanted.ha.lease = Duration::from_secs(2);
+    wanted.tables.flows *= 2;
+    world.reload_site(wanted).run(7_000);
+    let expected = [
+        "lease 5000 ms -> 2000 ms",
+        "flow table slots 65536 -> 131072",
+        "cluster shop: ping true -> false",
+        "cluster shop: address 2001:db8:1::50 added",
+        "cluster shop: service tcp 80: select hash -> round-robin",
+        "cluster shop: service tcp 80: server web1: weight 1 -> 7",
+        "cluster shop: service tcp 80: server web3 added",
+        "cluster shop: service tcp 80: server web2 removed",
+        "cluster mail added",
+    ];
+    assert_eq!(world.answers(), [Ok(expected.map(str::to_owned).to_vec())]);
+    world.forget();
+    world.run(20_000);
+    assert!(world.times(is_renewal).windows(2).all(|pair| pair[1] - pair[0] <= 400));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::lease::Renewal;
 use super::orders::{self, Order, Refusal};
-use super::{ATTACH_RETRY, DETACH_LEASE, Director, Effect, Instant, STAGE_PATIENCE, Ticket, reload};
+use super::{ATTACH_RETRY, DETACH_LEASE, Director, Effect, Instant, STAGE_PATIENCE, Ticket, changes, reload};
 use crate::journal::EventKind;
 use crate::model::Site;
 use crate::plan::Overrides;
@@ -171,13 +171,10 @@ impl Director {
         let Some(Job { request, overrides }) = self.applying.take() else { return };
         let ticket = request.ticket();
         let answer = match outcome {
-            Ok(changes) => {
-                match request {
-                    Request::Order { order, .. } => self.obeyed(&order, overrides, now),
-                    Request::Reload { site, .. } => self.reloaded(site, overrides, &changes, now),
-                }
-                Ok(changes)
-            }
+            Ok(notes) => Ok(match request {
+                Request::Order { order, .. } => self.obeyed(&order, overrides, notes, now),
+                Request::Reload { site, .. } => self.reloaded(site, overrides, notes, now),
+            }),
             Err(because) => {
                 self.want_servers();
                 self.tell(EventKind::ApplyFailed, format!("the data plane refused a change: {because}"), now);
@@ -187,26 +184,47 @@ impl Director {
         self.answer(ticket, answer);
     }
 
-    fn obeyed(&mut self, order: &Order, overrides: Overrides, now: Instant) {
-        if overrides != self.overrides {
-            self.overrides = overrides;
+    fn obeyed(
+        &mut self,
+        order: &Order,
+        overrides: Overrides,
+        notes: Vec<String>,
+        now: Instant,
+    ) -> Vec<String> {
+        let before = std::mem::replace(&mut self.overrides, overrides);
+        let mut changes = changes::of_overrides(&self.site, &self.node.name, &before, &self.overrides);
+        if !changes.is_empty() {
             self.tell(order.kind(), order.told(), now);
         }
+        changes.extend(notes);
+        changes
     }
 
-    fn reloaded(&mut self, site: Arc<Site>, overrides: Overrides, changes: &[String], now: Instant) {
-        self.site = site;
+    fn reloaded(
+        &mut self,
+        site: Arc<Site>,
+        overrides: Overrides,
+        notes: Vec<String>,
+        now: Instant,
+    ) -> Vec<String> {
+        let before = std::mem::replace(&mut self.site, site);
         self.overrides = overrides;
+        if let Some(node) = self.site.nodes.iter().find(|node| node.name == self.node.name) {
+            self.node = node.clone();
+        }
         self.want_servers();
         if self.cold_until.is_none() && (self.lease.is_held() || self.ours().next().is_some()) {
             self.go_active(now);
         }
-        let what = match changes {
+        let mut changes = changes::of_sites(&before, &self.site, &self.node.name);
+        changes.extend(notes);
+        let what = match changes.as_slice() {
             [] => "no change".to_owned(),
             [only] => only.clone(),
             [first, rest @ ..] => format!("{first} and {} more changes", rest.len()),
         };
         self.tell(EventKind::Reloaded, format!("the configuration was read again: {what}"), now);
+        changes
     }
 
     pub(super) fn attach(&mut self, now: Instant) {

@@ -1,0 +1,127 @@
+//! What is different between two sites, one line each, for the operator who changed it.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::time::Duration;
+
+use super::orders;
+use crate::model::{Affinity, Cluster, Select, Server, Service, Site, Unexposed};
+use crate::plan::{Overrides, server_identity};
+
+/// Every difference that the node's data plane sees.
+pub(super) fn of_sites(before: &Site, after: &Site, node: &str) -> Vec<String> {
+    let mut changes = Vec::new();
+    let ms = |time: Duration| format!("{} ms", time.as_millis());
+    let mut setting = |what: &str, old: String, new: String| {
+        if old != new {
+            changes.push(format!("{what} {old} -> {new}"));
+        }
+    };
+    setting("lease", ms(before.ha.lease), ms(after.ha.lease));
+    let (old, new) = (before.tables, after.tables);
+    setting("flow table slots", old.flows.to_string(), new.flows.to_string());
+    setting("provisional table slots", old.provisional.to_string(), new.provisional.to_string());
+    setting("affinity table slots", old.affinity.to_string(), new.affinity.to_string());
+    setting("5-tuples kept", old.tuples.to_string(), new.tuples.to_string());
+    let (old, new) = (before.timeouts, after.timeouts);
+    setting("timeout of tcp flows", ms(old.tcp), ms(new.tcp));
+    setting("timeout after fin", ms(old.tcp_fin), ms(new.tcp_fin));
+    setting("timeout after rst", ms(old.tcp_rst), ms(new.tcp_rst));
+    setting("timeout of udp flows", ms(old.udp), ms(new.udp));
+    setting("timeout of first packets", ms(old.first), ms(new.first));
+
+    let ours = |site: &'_ Site| -> Vec<Cluster> {
+        site.clusters.iter().filter(|cluster| cluster.primary == node).cloned().collect()
+    };
+    let (before, after) = (ours(before), ours(after));
+    let name = |cluster: &Cluster| format!("cluster {}", cluster.name);
+    compare(&before, &after, name, &mut changes, of_clusters);
+    changes
+}
+
+/// Every server that something else is wanted of.
+pub(super) fn of_overrides(site: &Site, node: &str, before: &Overrides, after: &Overrides) -> Vec<String> {
+    let mut changes = Vec::new();
+    for (cluster, service, server) in orders::servers(site, node) {
+        let identity = server_identity(cluster, service, server);
+        let (old, new) = (before.get(identity), after.get(identity));
+        let place = format!("{}: server {}", service_name(cluster, service), server.name);
+        if old.drained != new.drained {
+            let word = if new.drained { "gets no new flows" } else { "gets new flows again" };
+            changes.push(format!("{place} {word}"));
+        }
+        if old.weight != new.weight {
+            let weight = |wish: Option<u16>| wish.unwrap_or(server.weight);
+            changes.push(format!("{place} weight {} -> {}", weight(old.weight), weight(new.weight)));
+        }
+    }
+    changes
+}
+
+fn of_clusters(before: &Cluster, after: &Cluster, changes: &mut Vec<String>) {
+    let place = format!("cluster {}", after.name);
+    differs(&place, "ping", before.ping, after.ping, changes);
+    let word = |unexposed| match unexposed {
+        Unexposed::Drop => "drop",
+        Unexposed::Pass => "pass",
+    };
+    differs(&place, "unexposed", word(before.unexposed), word(after.unexposed), changes);
+    let added = after.addresses.iter().filter(|address| !before.addresses.contains(address));
+    changes.extend(added.map(|address| format!("{place}: address {address} added")));
+    let removed = before.addresses.iter().filter(|address| !after.addresses.contains(address));
+    changes.extend(removed.map(|address| format!("{place}: address {address} removed")));
+    let name = |service: &Service| service_name(after, service);
+    compare(&before.services, &after.services, name, changes, |old, new, changes| {
+        of_services(&service_name(after, new), old, new, changes);
+    });
+}
+
+fn of_services(place: &str, before: &Service, after: &Service, changes: &mut Vec<String>) {
+    let select = |select| match select {
+        Select::Hash => "hash",
+        Select::RoundRobin => "round-robin",
+    };
+    differs(place, "select", select(before.select), select(after.select), changes);
+    differs(place, "ring slots", before.ring_slots, after.ring_slots, changes);
+    let affinity = |affinity: Option<Affinity>| match affinity {
+        None => "none".to_owned(),
+        Some(Affinity { prefix4, prefix6, timeout }) => {
+            format!("/{prefix4} or /{prefix6} for {} ms", timeout.as_millis())
+        }
+    };
+    differs(place, "affinity", affinity(before.affinity), affinity(after.affinity), changes);
+    let name = |server: &Server| format!("{place}: server {}", server.name);
+    compare(&before.servers, &after.servers, name, changes, |old, new, changes| {
+        let place = format!("{place}: server {}", new.name);
+        differs(&place, "address", old.address, new.address, changes);
+        differs(&place, "weight", old.weight, new.weight, changes);
+    });
+}
+
+/// Compares things of the same name; others were added or removed.
+fn compare<T>(
+    before: &[T],
+    after: &[T],
+    name: impl Fn(&T) -> String,
+    changes: &mut Vec<String>,
+    differences: impl Fn(&T, &T, &mut Vec<String>),
+) {
+    let mut old: BTreeMap<String, &T> = before.iter().map(|thing| (name(thing), thing)).collect();
+    for new in after {
+        match old.remove(&name(new)) {
+            Some(old) => differences(old, new, changes),
+            None => changes.push(format!("{} added", name(new))),
+        }
+    }
+    changes.extend(old.keys().map(|name| format!("{name} removed")));
+}
+
+fn differs<T: PartialEq + Display>(place: &str, what: &str, old: T, new: T, changes: &mut Vec<String>) {
+    if old != new {
+        changes.push(format!("{place}: {what} {old} -> {new}"));
+    }
+}
+
+fn service_name(cluster: &Cluster, service: &Service) -> String {
+    format!("cluster {}: service {} {}", cluster.name, service.protocol.word(), service.ports)
+}
