@@ -6,6 +6,7 @@ use crate::tables::{
     AddressFacts, Endpoint, Globals, KEEP_TUPLES, RANGES_PER_CLUSTER, RING_LINE_SLOTS, Server, Service, Tables,
     Ticks,
 };
+use crate::word::blurred;
 use crate::verdict::{Counter, Drop, Note, Pass, Path, Verdict};
 
 /// Slots looked at after the flow's own while the server there is unresolved.
@@ -32,15 +33,12 @@ struct Choice {
 impl Choice {
     const NONE: Self = Self { server: 0, generation: 0, path: 0, pinned: 0 };
 
-    /// The same choice, of which the verifier no longer knows how it was made ([`Packet::blurred`]).
+    /// The same choice, of which the verifier no longer knows how it was made ([`blurred`]).
     #[inline(always)]
-    const fn blurred(self, nothing: u64) -> Self {
-        Self {
-            server: self.server | nothing as u32,
-            generation: self.generation | nothing as u16,
-            path: self.path | nothing as u8,
-            pinned: self.pinned | nothing,
-        }
+    fn blurred(self, nothing: u64) -> Self {
+        let values = [u64::from(self.server), u64::from(self.generation), u64::from(self.path), self.pinned];
+        let [server, generation, path, pinned] = blurred(values, nothing);
+        Self { server: server as u32, generation: generation as u16, path: path as u8, pinned }
     }
 
     #[inline(always)]
@@ -299,18 +297,23 @@ fn choose<T: Tables>(
     provisional: &Bucket,
     now: u32,
 ) -> Choice {
+    let nothing = globals.nothing.load();
     let select = service.select.load();
     let begins = matches!(packet.step, Step::SYN | Step::DATAGRAM);
     let mut point = tag.0;
     let mut choice = Choice::NONE;
     if select & Service::AFFINITY != 0 {
         point = client_hash(globals, service, packet);
-        choice = returning(tables, globals, service, Tag(point), now);
+        choice = returning(tables, globals, service, Tag(point), now).blurred(nothing);
     }
     let ring = service.ring.load();
-    let own = settled(tables, ring, scaled(point, ring), if begins { Path::Ring } else { Path::Unknown });
+    let mut own = settled(tables, ring, scaled(point, ring)).blurred(nothing);
+    own.path = if begins { Path::Ring.counter().0 } else { Path::Unknown.counter().0 };
+    if own.pinned != 0 {
+        tables.count(Note::SteppedAside.counter());
+    }
     if choice.is_none() && begins && select & Service::TURN != 0 && !tables.dry() {
-        choice = turn(tables, service, ring);
+        choice = turn(tables, service, ring).blurred(nothing);
     }
     if choice.is_none() {
         choice = own;
@@ -320,7 +323,7 @@ fn choose<T: Tables>(
     if choice.is_none() || matches!(packet.step, Step::RST) || tables.dry() {
         return choice;
     }
-    choice = choice.blurred(globals.nothing.load());
+    choice = choice.blurred(nothing);
     let Choice { server, generation, pinned, .. } = choice;
     let entry = Entry { tag, server, generation, state: State::First, pinned };
     match provisional.remember(&entry, now, globals, true) {
@@ -360,7 +363,7 @@ fn returning<T: Tables>(
     Choice { server: found.server, generation, path: Path::Affinity.counter().0, pinned: 0 }
 }
 
-/// The next server in turn: the ring of such a service is laid out in the order of turns.
+/// The next server in turn, if it is resolved: the ring of such a service is laid out in the order of turns.
 #[inline(always)]
 fn turn<T: Tables>(tables: &T, service: &Service, ring: u64) -> Choice {
     let slots = ring >> 32;
@@ -368,7 +371,8 @@ fn turn<T: Tables>(tables: &T, service: &Service, ring: u64) -> Choice {
         return Choice::NONE;
     }
     let slot = (service.turn.fetch_add(1) % slots) as u32;
-    settled(tables, ring, slot, Path::Turn)
+    let choice = at_slot(tables, ring, slot);
+    Choice { path: Path::Turn.counter().0, ..choice }
 }
 
 /// The slot that a hash falls on.
@@ -377,9 +381,9 @@ const fn scaled(point: u64, ring: u64) -> u32 {
     (((point >> 32) * (ring >> 32)) >> 32) as u32
 }
 
-/// The server of a slot, or of one of the next while it is unresolved.
+/// The server of a slot, or of one of the next while it is unresolved; pinned if it is not the slot's own.
 #[inline(always)]
-fn settled<T: Tables>(tables: &T, ring: u64, slot: u32, path: Path) -> Choice {
+fn settled<T: Tables>(tables: &T, ring: u64, slot: u32) -> Choice {
     let slots = (ring >> 32) as u32;
     if slots == 0 {
         return Choice::NONE;
@@ -387,21 +391,9 @@ fn settled<T: Tables>(tables: &T, ring: u64, slot: u32, path: Path) -> Choice {
     let mut at = slot;
     let mut step = 0;
     while step < STEPS_ASIDE {
-        let Some(line) = tables.ring_line((ring as u32).wrapping_add(at / RING_LINE_SLOTS)) else {
-            return Choice::NONE;
-        };
-        let pair = line.pairs[(at as usize >> 1) & 7].load();
-        let number = (pair >> ((at & 1) * 32)) as u32;
-        let Some(server) = tables.server(number) else { return Choice::NONE };
-        let generation = Server::generation(server.link.load());
-        if generation == 0 {
-            return Choice::NONE;
-        }
-        if server.from.load() & (Server::RESOLVED | Server::LOCAL) != 0 {
-            if step > 0 {
-                tables.count(Note::SteppedAside.counter());
-            }
-            return Choice { server: number, generation, path: path.counter().0, pinned: u64::from(step > 0) };
+        let choice = at_slot(tables, ring, at);
+        if !choice.is_none() {
+            return Choice { pinned: u64::from(at != slot), ..choice };
         }
         at += 1;
         if at >= slots {
@@ -410,6 +402,22 @@ fn settled<T: Tables>(tables: &T, ring: u64, slot: u32, path: Path) -> Choice {
         step += 1;
     }
     Choice::NONE
+}
+
+/// The server of a slot; none if it is unresolved.
+#[inline(always)]
+fn at_slot<T: Tables>(tables: &T, ring: u64, slot: u32) -> Choice {
+    let Some(line) = tables.ring_line((ring as u32).wrapping_add(slot / RING_LINE_SLOTS)) else {
+        return Choice::NONE;
+    };
+    let pair = line.pairs[(slot as usize >> 1) & 7].load();
+    let number = (pair >> ((slot & 1) * 32)) as u32;
+    let Some(server) = tables.server(number) else { return Choice::NONE };
+    let generation = Server::generation(server.link.load());
+    if generation == 0 || server.from.load() & (Server::RESOLVED | Server::LOCAL) == 0 {
+        return Choice::NONE;
+    }
+    Choice { server: number, generation, path: 0, pinned: 0 }
 }
 
 /// Sends a packet to a server that is known to be of the right generation.

@@ -46,7 +46,7 @@ const fn is_less(a: u64, b: u64) -> u64 {
 #[inline(always)]
 fn greater(a: u64, b: u64) -> u64 {
     let (a, b) = (opaque(a), opaque(b));
-    a ^ (a ^ b) & is_less(a, b).wrapping_neg()
+    a ^ (a ^ b) & opaque(is_less(a, b)).wrapping_neg()
 }
 
 /// Number of the lowest set bit of eight.
@@ -164,9 +164,10 @@ impl Note {
 
     /// Ticks since the flow's last packet; one that lies ahead (another CPU's clock) counts as none.
     #[inline(always)]
-    pub const fn age(self, now: u32) -> u32 {
+    pub fn age(self, now: u32) -> u32 {
         let age = now.wrapping_sub(self.0 as u32);
-        age & !((age as i32 >> 31) as u32)
+        let ahead = opaque(u64::from(age >> 31)) as u32;
+        age & ahead.wrapping_sub(1)
     }
 
     #[inline(always)]

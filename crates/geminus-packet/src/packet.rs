@@ -2,6 +2,7 @@
 
 use crate::hash::{HashKey, ports_word};
 use crate::tables::{Address, AddressFacts};
+use crate::word::blurred;
 
 /// What a packet does to its flow. A number rather than an enum, so that it can be blurred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,18 +52,30 @@ impl Packet {
         step: Step::SEGMENT,
     };
 
-    /// The same packet, of which the verifier no longer knows how it was parsed. Every constant that it remembers (six for
-    /// TCP, all ones for IPv4) would be a path of its own through all that follows. `nothing` is 0, from a table.
+    /// The same packet, of which the verifier no longer knows how it was parsed ([`blurred`]).
     #[inline(always)]
     pub fn blurred(self, nothing: u64) -> Self {
+        let ports = u64::from(self.ports) | u64::from(self.ranges) << 32;
+        let values = [
+            self.source.high,
+            self.source.low,
+            self.destination.high,
+            self.destination.low,
+            self.facts.0,
+            ports,
+            u64::from(self.protocol),
+            self.step.0,
+        ];
+        let [source_high, source_low, destination_high, destination_low, facts, ports, protocol, step] =
+            blurred(values, nothing);
         Self {
-            source: Address { high: self.source.high | nothing, low: self.source.low | nothing },
-            destination: Address { high: self.destination.high | nothing, low: self.destination.low | nothing },
-            facts: self.facts,
-            ranges: self.ranges,
-            ports: self.ports | nothing as u32,
-            protocol: self.protocol | nothing as u8,
-            step: Step(self.step.0 | nothing),
+            source: Address { high: source_high, low: source_low },
+            destination: Address { high: destination_high, low: destination_low },
+            facts: AddressFacts(facts),
+            ranges: (ports >> 32) as u32,
+            ports: ports as u32,
+            protocol: protocol as u8,
+            step: Step(step),
         }
     }
 

@@ -111,3 +111,13 @@ pub(crate) fn opaque(value: u64) -> u64 {
     #[cfg(not(target_arch = "bpf"))]
     value
 }
+
+/// The values themselves, of which the verifier then knows nothing. `nothing` is 0, from a table, which it does not know
+/// either: so the first value is written to a place it cannot tell, and every value may be another after that. What it
+/// knows of a value (a constant of one path) would make a path of its own of all that follows.
+#[inline(always)]
+pub(crate) fn blurred<const N: usize>(mut values: [u64; N], nothing: u64) -> [u64; N] {
+    const { assert!(N.is_power_of_two() && N > 1) };
+    values[nothing as usize & (N - 1)] = values[0];
+    values
+}
