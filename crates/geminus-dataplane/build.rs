@@ -25,7 +25,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let crates = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("..");
     let program = crates.join("geminus-ebpf");
-    for watched in ["geminus-ebpf/src", "geminus-ebpf/Cargo.toml", "geminus-ebpf/Cargo.lock", "geminus-packet/src"] {
+    for watched in
+        ["geminus-ebpf/src", "geminus-ebpf/Cargo.toml", "geminus-ebpf/Cargo.lock", "geminus-packet/src"]
+    {
         println!("cargo::rerun-if-changed={}", crates.join(watched).display());
     }
     let target = target_dir()?;
@@ -53,7 +55,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The workspace's target directory: `OUT_DIR` is `<target>/[<triple>/]<profile>/build/<package>/out`.
 fn target_dir() -> Result<PathBuf, Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let above = if out.ancestors().nth(5).and_then(Path::file_name) == env::var_os("TARGET").as_deref() { 6 } else { 5 };
+    let above = if out.ancestors().nth(5).and_then(Path::file_name) == env::var_os("TARGET").as_deref() {
+        6
+    } else {
+        5
+    };
     let cargo_made = out.ancestors().skip(above - 1).find(|dir| dir.join("CACHEDIR.TAG").exists());
     Ok(cargo_made.or(out.ancestors().nth(4)).ok_or("OUT_DIR is not below a target directory")?.to_path_buf())
 }
@@ -67,5 +73,7 @@ fn linker(target: &Path) -> Result<PathBuf, Box<dyn Error>> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|dir| dir.join("bpf-linker")).find(|tool| tool.exists());
-    Ok(found.ok_or("bpf-linker is missing: run `cargo xtask setup`, or set GEMINUS_BPF_OBJECT to a ready-made object")?)
+    Ok(found.ok_or(
+        "bpf-linker is missing: run `cargo xtask setup`, or set GEMINUS_BPF_OBJECT to a ready-made object",
+    )?)
 }

@@ -25,11 +25,11 @@ use geminus_packet::wire::Mac;
 
 pub use self::carry::{Carried, carry};
 pub use self::identity::{Override, Overrides, server_identity, service_identity};
+use self::ring_room::RingRoom;
 pub use self::size::{Memory, memory, sizes};
 use crate::key::SiteKey;
 use crate::model::{Cluster, Select, Server, Service, Site};
 use crate::ring::{self, Member};
-use self::ring_room::RingRoom;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,9 +184,19 @@ impl Planner {
     }
 
     /// Makes the tables say what is wanted. `grace` returns when no packet is under way that read the tables before.
-    pub fn apply(&mut self, tables: &impl Tables, wanted: &Wanted<'_>, grace: impl FnOnce()) -> Result<(), PlanError> {
-        let clusters: Vec<_> =
-            wanted.site.clusters.iter().enumerate().filter(|(_, cluster)| cluster.primary == wanted.node).collect();
+    pub fn apply(
+        &mut self,
+        tables: &impl Tables,
+        wanted: &Wanted<'_>,
+        grace: impl FnOnce(),
+    ) -> Result<(), PlanError> {
+        let clusters: Vec<_> = wanted
+            .site
+            .clusters
+            .iter()
+            .enumerate()
+            .filter(|(_, cluster)| cluster.primary == wanted.node)
+            .collect();
         let rings = self.check_room(tables, wanted, &clusters)?;
         fixed::write_settings(tables, wanted, &self.sizes);
 
@@ -201,13 +211,15 @@ impl Planner {
                 let numbers = self.place_servers(tables, wanted, cluster, service);
                 for (server_index, &number) in numbers.iter().enumerate() {
                     kept_servers.insert(number);
-                    let place = Place { cluster: cluster_index, service: service_index, server: server_index };
+                    let place =
+                        Place { cluster: cluster_index, service: service_index, server: server_index };
                     self.places.insert(number, place);
                 }
                 let index = self.place_service(tables, wanted, service, identity);
                 kept_services.insert(index);
                 service_numbers.insert((cluster_index, service_index), index);
-                if let Some(old) = self.place_ring(tables, wanted, cluster, service, index, &numbers, &rings) {
+                if let Some(old) = self.place_ring(tables, wanted, cluster, service, index, &numbers, &rings)
+                {
                     old_rings.push(old);
                 }
             }
@@ -215,10 +227,18 @@ impl Planner {
         let fixed = fixed::publish(tables, &clusters, &service_numbers, &self.sizes, self.fixed.as_ref())?;
         let switched = self.fixed.as_ref() != Some(&fixed);
         self.fixed = Some(fixed);
-        let gone_services: Vec<_> =
-            self.services.iter().filter(|(_, index)| !kept_services.contains(index)).map(|(&id, &i)| (id, i)).collect();
-        let gone_servers: Vec<_> =
-            self.servers.iter().filter(|(_, index)| !kept_servers.contains(index)).map(|(&id, &i)| (id, i)).collect();
+        let gone_services: Vec<_> = self
+            .services
+            .iter()
+            .filter(|(_, index)| !kept_services.contains(index))
+            .map(|(&id, &i)| (id, i))
+            .collect();
+        let gone_servers: Vec<_> = self
+            .servers
+            .iter()
+            .filter(|(_, index)| !kept_servers.contains(index))
+            .map(|(&id, &i)| (id, i))
+            .collect();
         // The half that was left is written again by the next apply, so it too is given up here.
         if switched || !old_rings.is_empty() || !gone_services.is_empty() || !gone_servers.is_empty() {
             grace();
@@ -313,7 +333,8 @@ impl Planner {
             let (number, is_new) = match self.servers.get(&identity) {
                 Some(&number) => (number, false),
                 None => {
-                    let number = self.free_servers.pop().expect("room was checked before anything was written");
+                    let number =
+                        self.free_servers.pop().expect("room was checked before anything was written");
                     self.servers.insert(identity, number);
                     (number, true)
                 }
@@ -335,7 +356,13 @@ impl Planner {
         numbers
     }
 
-    fn place_service(&mut self, tables: &impl Tables, wanted: &Wanted<'_>, service: &Service, identity: u64) -> u32 {
+    fn place_service(
+        &mut self,
+        tables: &impl Tables,
+        wanted: &Wanted<'_>,
+        service: &Service,
+        identity: u64,
+    ) -> u32 {
         let index = match self.services.get(&identity) {
             Some(&index) => index,
             None => {
@@ -354,7 +381,9 @@ impl Planner {
         if let Some(affinity) = &service.affinity {
             select |= ServiceEntry::AFFINITY;
             let ticks = fixed::ticks(affinity.timeout, wanted.ticks);
-            entry.affinity.store(ticks | u64::from(affinity.prefix4) << 32 | u64::from(affinity.prefix6) << 40);
+            entry
+                .affinity
+                .store(ticks | u64::from(affinity.prefix4) << 32 | u64::from(affinity.prefix6) << 40);
         }
         if service.select == Select::RoundRobin {
             select |= ServiceEntry::TURN;
@@ -378,14 +407,20 @@ impl Planner {
         let slots = rings.get(&service_identity(cluster, service))?;
         let entry = tables.service(index)?;
         let old = entry.ring.load();
-        let first = self.room.reserve(lines(slots.len() as u32)).expect("room was checked before anything was written");
+        let first = self
+            .room
+            .reserve(lines(slots.len() as u32))
+            .expect("room was checked before anything was written");
         for (at, chunk) in slots.chunks(RING_LINE_SLOTS as usize).enumerate() {
             let line = tables.ring_line(first + at as u32).expect("lines come from the table itself");
             for (pair, two) in line.pairs.iter().zip(chunk.chunks(2)) {
-                let number = |slot: Option<&u16>| slot.map_or(0, |&member| u64::from(numbers[usize::from(member)]));
+                let number =
+                    |slot: Option<&u16>| slot.map_or(0, |&member| u64::from(numbers[usize::from(member)]));
                 pair.store(number(two.first()) | number(two.get(1)) << 32);
             }
         }
+        // Whoever is killed here leaves a ring that is built anew.
+        entry.ring_digest.store(0);
         entry.ring.store(u64::from(first) | (slots.len() as u64) << 32);
         let members = members(wanted, cluster, service);
         let digest = ring_digest(wanted.key, service, &members, |server| {
@@ -427,7 +462,11 @@ const fn lines(slots: u32) -> u32 {
 }
 
 /// The members of a service's ring, in the order of its servers.
-fn members<'a>(wanted: &Wanted<'_>, cluster: &Cluster, service: &'a Service) -> Vec<(Member<'a>, &'a Server)> {
+fn members<'a>(
+    wanted: &Wanted<'_>,
+    cluster: &Cluster,
+    service: &'a Service,
+) -> Vec<(Member<'a>, &'a Server)> {
     service
         .servers
         .iter()
@@ -453,8 +492,11 @@ fn ring_digest(
     members: &[(Member<'_>, &Server)],
     number: impl Fn(&Server) -> u32,
 ) -> u64 {
-    let mut numbers: Vec<_> =
-        members.iter().filter(|(m, _)| m.weight > 0).map(|(member, server)| (member.name, number(server))).collect();
+    let mut numbers: Vec<_> = members
+        .iter()
+        .filter(|(m, _)| m.weight > 0)
+        .map(|(member, server)| (member.name, number(server)))
+        .collect();
     numbers.sort_unstable();
     let mut hasher = blake3::Hasher::new();
     hasher.update(&[match service.select {

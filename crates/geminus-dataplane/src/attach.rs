@@ -158,7 +158,13 @@ fn replace(program: &mut Xdp, pin: &LinkPin) -> Option<()> {
     program.take_link(id).map(drop).ok()
 }
 
-fn fresh(program: &mut Xdp, interface: u32, name: &str, mode: Mode, force: bool) -> Result<FdLink, AttachError> {
+fn fresh(
+    program: &mut Xdp,
+    interface: u32,
+    name: &str,
+    mode: Mode,
+    force: bool,
+) -> Result<FdLink, AttachError> {
     let mut attempt = program.attach_to_if_index(interface, mode.flag());
     if force && attempt.as_ref().is_err_and(is_occupied) {
         release::foreign(interface).map_err(|cause| AttachError::Failed {
@@ -177,7 +183,8 @@ fn fresh(program: &mut Xdp, interface: u32, name: &str, mode: Mode, force: bool)
     })?;
     let failed = |cause: String| AttachError::Failed { interface: name.into(), cause };
     let link = program.take_link(id).map_err(|e| failed(e.to_string()))?;
-    FdLink::try_from(link).map_err(|_| failed("the kernel has no BPF links for XDP; Linux 5.9 is the oldest that has".into()))
+    FdLink::try_from(link)
+        .map_err(|_| failed("the kernel has no BPF links for XDP; Linux 5.9 is the oldest that has".into()))
 }
 
 fn is_occupied(error: &ProgramError) -> bool {

@@ -46,9 +46,11 @@ impl DataPlane {
         let tables = &self.opened.tables;
         let globals = tables.globals().ok_or(ProgramFailure::Foreign("settings"))?;
         let frame = question.frame(self.options.mac);
-        let mark = [globals.question[0].load().to_ne_bytes(), globals.question[1].load().to_ne_bytes()].concat();
+        let mark =
+            [globals.question[0].load().to_ne_bytes(), globals.question[1].load().to_ne_bytes()].concat();
         let run = self.opened.loaded.run(&frame, &mark)?;
-        let (answer, kernel_frame) = run.frame.split_at_checked(mark.len()).ok_or(ProgramFailure::Foreign("answer"))?;
+        let (answer, kernel_frame) =
+            run.frame.split_at_checked(mark.len()).ok_or(ProgramFailure::Foreign("answer"))?;
         let word = answer.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
         let kernel = Verdict::from_word(word).ok_or(ProgramFailure::Foreign("verdict"))?;
         let (at, _) = self.opened.loaded.clock()?;

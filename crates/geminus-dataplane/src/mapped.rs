@@ -11,8 +11,8 @@ use aya::maps::MapData;
 use geminus_packet::flow::Bucket;
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{
-    AddressBucket, EndpointBucket, GROUPS, Globals, Group, Range, ReasonCounters, RingLine, Server, ServerCounters,
-    Service, Tables, Tuple,
+    AddressBucket, EndpointBucket, GROUPS, Globals, Group, Range, ReasonCounters, RingLine, Server,
+    ServerCounters, Service, Tables, Tuple,
 };
 use geminus_packet::verdict::Counter;
 

@@ -45,7 +45,9 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// The process may not do it.
-    #[error("not permitted to {what}: run as root, or give the process CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON")]
+    #[error(
+        "not permitted to {what}: run as root, or give the process CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
+    )]
     NotPermitted {
         /// What was refused.
         what: &'static str,

@@ -84,7 +84,8 @@ impl DataPlane {
         open::check_ground(&options)?;
         let pins = Pins::new(&options.bpffs, &options.site);
         pins.make(pins.root()).map_err(|cause| OpenError::Pins { path: pins.root().into(), cause })?;
-        let cpus = nr_cpus().map_err(|(_, cause)| OpenError::Pins { path: "/sys/devices/system/cpu".into(), cause })?;
+        let cpus = nr_cpus()
+            .map_err(|(_, cause)| OpenError::Pins { path: "/sys/devices/system/cpu".into(), cause })?;
         let cpus = cpus as u32;
         let (opened, old) = open::open(&pins, site, cpus)?;
         let ticks = opened.loaded.tick_rate()?;
@@ -129,7 +130,8 @@ impl DataPlane {
         let mut moved = None;
         let in_place = if Planner::same_kind(self.opened.tables.sizes(), &wanted_sizes) {
             let wanted = wanted(&self.options, site, &self.node, overrides, links, self.ticks);
-            match self.opened.planner.apply(&self.opened.tables, &wanted, release::wait_for_running_programs) {
+            match self.opened.planner.apply(&self.opened.tables, &wanted, release::wait_for_running_programs)
+            {
                 Err(PlanError::Full(_)) => false,
                 Ok(()) => true,
             }
@@ -297,11 +299,14 @@ impl DataPlane {
             }
         }
         for number in 1..old.sizes().servers {
-            let Some(&new_number) = old.server(number).and_then(|entry| numbers.get(&entry.identity.load())) else {
+            let Some(&new_number) = old.server(number).and_then(|entry| numbers.get(&entry.identity.load()))
+            else {
                 continue;
             };
             for cpu in 0..self.cpus {
-                if let (Some(old), Some(new)) = (old.sent(cpu, number), self.opened.tables.sent(cpu, new_number)) {
+                if let (Some(old), Some(new)) =
+                    (old.sent(cpu, number), self.opened.tables.sent(cpu, new_number))
+                {
                     new.packets.fetch_add(old.packets.load());
                     new.bytes.fetch_add(old.bytes.load());
                     new.flows.fetch_add(old.flows.load());

@@ -44,7 +44,9 @@ pub enum ProgramFailure {
     #[error("the tables cannot be mapped: {0}")]
     Mapping(#[source] io::Error),
     /// The object is not ours.
-    #[error("the BPF object has no {0}: it was not built from this source; rebuild, or unset GEMINUS_BPF_OBJECT")]
+    #[error(
+        "the BPF object has no {0}: it was not built from this source; rebuild, or unset GEMINUS_BPF_OBJECT"
+    )]
     Foreign(&'static str),
 }
 
@@ -91,7 +93,11 @@ impl Loaded {
         Self::from_object(OBJECT, sizes, pins)
     }
 
-    pub(crate) fn from_object(object: &[u8], sizes: &Sizes, pins: Option<&Path>) -> Result<Self, ProgramFailure> {
+    pub(crate) fn from_object(
+        object: &[u8],
+        sizes: &Sizes,
+        pins: Option<&Path>,
+    ) -> Result<Self, ProgramFailure> {
         // A log slows the verifier down, so it is asked for only once there is something to read in it.
         match Self::load(object, sizes, pins, VerifierLogLevel::DISABLE) {
             Err(ProgramFailure::Verifier { .. }) => {
@@ -180,7 +186,8 @@ impl Loaded {
         options.data_in = Some(&frame);
         program(&self.ebpf, CLOCK_PROGRAM)?.test_run(options).map_err(ProgramFailure::Program)?;
         let map = self.ebpf.map(CLOCK_MAP).ok_or(ProgramFailure::Foreign("clock map"))?;
-        let clock = Array::<&MapData, [u64; 2]>::try_from(map).map_err(|_| ProgramFailure::Foreign("clock array"))?;
+        let clock =
+            Array::<&MapData, [u64; 2]>::try_from(map).map_err(|_| ProgramFailure::Foreign("clock array"))?;
         let [ticks, nanos] = clock.get(&0, 0).map_err(|_| ProgramFailure::Foreign("clock entry"))?;
         Ok((Ticks(ticks), Duration::from_nanos(nanos)))
     }
@@ -216,7 +223,11 @@ fn refused(error: ProgramError) -> ProgramFailure {
             let log = verifier_log.to_string();
             let lines: Vec<_> = log.lines().filter(|line| !line.trim().is_empty()).collect();
             let tail = &lines[lines.len().saturating_sub(LOG_LINES)..];
-            ProgramFailure::Verifier { kernel: kernel_release(), cause: io_error.to_string(), log_tail: tail.join(" | ") }
+            ProgramFailure::Verifier {
+                kernel: kernel_release(),
+                cause: io_error.to_string(),
+                log_tail: tail.join(" | "),
+            }
         }
         other => ProgramFailure::Program(other),
     }
@@ -226,5 +237,6 @@ fn refused(error: ProgramError) -> ProgramFailure {
 const LOG_LINES: usize = 12;
 
 fn kernel_release() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/osrelease").map_or_else(|_| "?".into(), |release| release.trim().into())
+    std::fs::read_to_string("/proc/sys/kernel/osrelease")
+        .map_or_else(|_| "?".into(), |release| release.trim().into())
 }

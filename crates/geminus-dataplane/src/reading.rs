@@ -173,7 +173,8 @@ impl DataPlane {
             let Some(bucket) = bucket(number) else { return };
             for found in (0..WAYS).filter_map(|way| bucket.way(way)) {
                 let alive = found.note.age(now) < globals.timeout(found.note.state());
-                let generation = tables.server(found.server).map(|server| Server::generation(server.link.load()));
+                let generation =
+                    tables.server(found.server).map(|server| Server::generation(server.link.load()));
                 if alive && generation == Some(found.note.generation()) {
                     visit(number * WAYS as u32 + found.way, &found);
                 }

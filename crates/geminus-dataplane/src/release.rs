@@ -1,5 +1,8 @@
 //! The few questions to the kernel that aya has no call for.
-#![allow(unsafe_code, reason = "raw system calls: interface names, bpf links of others, netlink, memory barriers")]
+#![allow(
+    unsafe_code,
+    reason = "raw system calls: interface names, bpf links of others, netlink, memory barriers"
+)]
 
 use std::ffi::CString;
 use std::io;
@@ -103,7 +106,8 @@ fn detach_by_netlink(interface: u32) -> io::Result<()> {
     message.extend_from_slice(&IFLA_XDP_FD.to_ne_bytes());
     message.extend_from_slice(&(-1_i32).to_ne_bytes());
     // SAFETY: makes a descriptor.
-    let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
+    let fd =
+        unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }

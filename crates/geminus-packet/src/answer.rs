@@ -130,7 +130,11 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
 pub(crate) fn echo4<F: Frame>(frame: &mut F, ip: usize, at: usize) -> Verdict {
     let Some(icmp) = frame.get_mut::<Icmp>(at) else { return Verdict::drop(Drop::TruncatedTransport) };
     icmp.kind = 0;
-    icmp.checksum = adjusted(icmp.checksum, [8, 0], [0, 0]);
+    // A message of zeros only has the checksum ffff; of anything else, 0000 and ffff are the same number.
+    icmp.checksum = match adjusted(icmp.checksum, [8, 0], [0, 0]) {
+        [0, 0] => [0xff, 0xff],
+        checksum => checksum,
+    };
     let Some(header) = frame.get_mut::<Ipv4>(ip) else { return Verdict::drop(Drop::BadLength) };
     let [a, b, c, d, e, f, g, h] = header.addresses;
     header.addresses = [e, f, g, h, a, b, c, d];
@@ -177,7 +181,9 @@ fn address<F: Frame>(frame: &mut F, to: Mac, from: Mac) {
 /// A checksum after one 16-bit word changed: RFC 1624 equation 3.
 #[inline(always)]
 const fn adjusted(checksum: [u8; 2], was: [u8; 2], is: [u8; 2]) -> [u8; 2] {
-    let sum = !u16::from_be_bytes(checksum) as u32 + !u16::from_be_bytes(was) as u32 + u16::from_be_bytes(is) as u32;
+    let sum = !u16::from_be_bytes(checksum) as u32
+        + !u16::from_be_bytes(was) as u32
+        + u16::from_be_bytes(is) as u32;
     folded(sum)
 }
 

@@ -3,11 +3,11 @@
 use crate::flow::{Bucket, Entry, Found, Remembered, State, Tag, Timeouts};
 use crate::packet::{Packet, Step};
 use crate::tables::{
-    AddressFacts, Endpoint, Globals, KEEP_TUPLES, RANGES_PER_CLUSTER, RING_LINE_SLOTS, Server, Service, Tables,
-    Ticks,
+    Address, AddressFacts, Endpoint, Globals, KEEP_TUPLES, RANGES_PER_CLUSTER, RING_LINE_SLOTS, Server,
+    Service, Tables, Ticks,
 };
-use crate::word::blurred;
 use crate::verdict::{Counter, Drop, Note, Pass, Path, Verdict};
+use crate::word::blurred;
 
 /// Slots looked at after the flow's own while the server there is unresolved.
 const STEPS_ASIDE: u32 = 8;
@@ -113,7 +113,7 @@ fn newcomer<T: Tables>(
     bytes: u64,
     now: u32,
 ) -> Verdict {
-    if let Some(drop) = refused_source(tables, globals, packet) {
+    if let Some(drop) = refused_source(tables, globals, packet.source) {
         return Verdict::drop(drop);
     }
     let Some(service) = service_of(tables, globals, packet) else {
@@ -166,8 +166,7 @@ fn newcomer<T: Tables>(
 
 /// Whether a packet's source is one that no client has.
 #[inline(always)]
-fn refused_source<T: Tables>(tables: &T, globals: &Globals, packet: &Packet) -> Option<Drop> {
-    let source = packet.source;
+pub(crate) fn refused_source<T: Tables>(tables: &T, globals: &Globals, source: Address) -> Option<Drop> {
     let martian = if source.is_v4() {
         let first = source.low as u8;
         first == 0 || first == 127 || first >= 224
@@ -184,14 +183,9 @@ fn refused_source<T: Tables>(tables: &T, globals: &Globals, packet: &Packet) -> 
 
 /// The service of a packet: exact port, then ranges in their order.
 #[inline(always)]
-fn service_of<'t, T: Tables>(
-    tables: &'t T,
-    globals: &Globals,
-    packet: &Packet,
-) -> Option<&'t Service> {
+fn service_of<'t, T: Tables>(tables: &'t T, globals: &Globals, packet: &Packet) -> Option<&'t Service> {
     let facts = packet.facts;
-    let half = globals.half.load() as usize & 1;
-    let index = &globals.index[half];
+    let index = &globals.index[packet.place as usize >> 31];
     let endpoint = Endpoint { cluster: facts.cluster(), protocol: packet.protocol, port: packet.port() };
     let place = index.endpoint_place.load();
     let bucket = endpoint.bucket(index.endpoint_seed.load(), (place >> 32) as u32);
@@ -206,7 +200,7 @@ fn service_of<'t, T: Tables>(
         if at >= facts.ranges() as u32 {
             return None;
         }
-        let range = tables.range(packet.ranges.wrapping_add(at))?;
+        let range = tables.range((packet.place & (u32::MAX >> 1)).wrapping_add(at))?;
         if range.has(packet.protocol, endpoint.port) {
             return tables.service(range.service.load() as u32);
         }
@@ -234,7 +228,8 @@ fn promote<T: Tables>(
         _ => State::Established,
     };
     let generation = first.note.generation();
-    let entry = Entry { tag, server: first.server, generation, state, pinned: u64::from(first.note.pinned()) };
+    let entry =
+        Entry { tag, server: first.server, generation, state, pinned: u64::from(first.note.pinned()) };
     let way = match bucket.remember(&entry, now, globals, false) {
         Remembered::In(way) => way,
         Remembered::Evicting(way) => {
@@ -309,14 +304,14 @@ fn choose<T: Tables>(
     let ring = service.ring.load();
     let mut own = settled(tables, ring, scaled(point, ring)).blurred(nothing);
     own.path = if begins { Path::Ring.counter().0 } else { Path::Unknown.counter().0 };
-    if own.pinned != 0 {
-        tables.count(Note::SteppedAside.counter());
-    }
     if choice.is_none() && begins && select & Service::TURN != 0 && !tables.dry() {
         choice = turn(tables, service, ring).blurred(nothing);
     }
     if choice.is_none() {
         choice = own;
+        if own.pinned != 0 {
+            tables.count(Note::SteppedAside.counter());
+        }
     } else {
         choice.pinned = u64::from(choice.server != own.server);
     }
@@ -342,14 +337,10 @@ fn choose<T: Tables>(
 
 /// The server of a client that came before, if it may still have new flows.
 #[inline(always)]
-fn returning<T: Tables>(
-    tables: &T,
-    globals: &Globals,
-    service: &Service,
-    client: Tag,
-    now: u32,
-) -> Choice {
-    let Some(bucket) = tables.affinity(client.bucket(globals.affinity_mask.load())) else { return Choice::NONE };
+fn returning<T: Tables>(tables: &T, globals: &Globals, service: &Service, client: Tag, now: u32) -> Choice {
+    let Some(bucket) = tables.affinity(client.bucket(globals.affinity_mask.load())) else {
+        return Choice::NONE;
+    };
     let Some(found) = bucket.find(client) else { return Choice::NONE };
     let Some(server) = tables.server(found.server) else { return Choice::NONE };
     let generation = Server::generation(server.link.load());

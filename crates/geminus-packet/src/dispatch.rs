@@ -1,12 +1,10 @@
 //! The packet path, from the first byte to the verdict.
 
 use crate::answer;
-use crate::balance::balance;
+use crate::balance::{balance, refused_source};
 use crate::frame::Frame;
 use crate::packet::{Packet, Step};
-use crate::tables::{
-    Address, AddressFacts, Globals, LAYOUT, MAC_BITS, Tables, Ticks, mac_word, word_mac,
-};
+use crate::tables::{Address, AddressFacts, Globals, LAYOUT, MAC_BITS, Tables, Ticks, mac_word, word_mac};
 use crate::verdict::{Drop, Kind, Pass, Verdict};
 use crate::wire::{Ethernet, Extension, Icmp, Ipv4, Ipv6, Mac, Tcp, Udp, Vlan, number};
 
@@ -69,7 +67,7 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict
     }
 }
 
-/// Looks a cluster address up: what is known of it, and its cluster's first port range.
+/// Looks a cluster address up: what is known of it, and where its cluster's ports are.
 #[inline(always)]
 pub(crate) fn cluster_address<T: Tables>(
     tables: &T,
@@ -83,7 +81,7 @@ pub(crate) fn cluster_address<T: Tables>(
         if entry.low.load() == address.low && entry.high.load() == address.high {
             let facts = entry.facts.load();
             if facts != 0 {
-                return Some((AddressFacts(facts), entry.ranges.load() as u32));
+                return Some((AddressFacts(facts), entry.ports.load() as u32));
             }
         }
     }
@@ -128,7 +126,7 @@ fn v4<F: Frame, T: Tables>(
     let Some(ip) = frame.get::<Ipv4>(at) else { return Some(Verdict::pass(Pass::Truncated)) };
     let [a, b, c, d, e, f, g, h] = ip.addresses;
     let destination = Address::v4([e, f, g, h]);
-    let Some((facts, ranges)) = cluster_address(tables, globals, destination) else {
+    let Some((facts, place)) = cluster_address(tables, globals, destination) else {
         return Some(Verdict::pass(Pass::NotCluster));
     };
     if let Some(verdict) = ours(tables, globals, facts, to, now) {
@@ -149,13 +147,13 @@ fn v4<F: Frame, T: Tables>(
     let payload = total - header;
     let transport = at + header;
     if ip.protocol == number::ICMP {
-        return Some(echo4(frame, facts, at, transport, payload));
+        return Some(echo4(frame, tables, globals, Address::v4([a, b, c, d]), facts, at, transport, payload));
     }
     if ip.ttl <= 1 {
         return Some(Verdict::drop(Drop::TtlExpired));
     }
     let (source, protocol) = (Address::v4([a, b, c, d]), ip.protocol);
-    *packet = Packet { source, destination, facts, ranges, ports: 0, protocol, step: Step::SEGMENT };
+    *packet = Packet { source, destination, facts, place, ports: 0, protocol, step: Step::SEGMENT };
     ports(frame, transport, payload, packet)
 }
 
@@ -181,7 +179,7 @@ fn v6<F: Frame, T: Tables>(
             Verdict::pass(Pass::NotCluster)
         });
     }
-    let Some((facts, ranges)) = cluster_address(tables, globals, destination) else {
+    let Some((facts, place)) = cluster_address(tables, globals, destination) else {
         return Some(Verdict::pass(Pass::NotCluster));
     };
     if let Some(verdict) = ours(tables, globals, facts, to, now) {
@@ -222,12 +220,12 @@ fn v6<F: Frame, T: Tables>(
     }
     let payload = end - transport;
     if next == number::ICMPV6 {
-        return Some(icmp6(frame, tables, globals, facts, at, transport, payload, now));
+        return Some(icmp6(frame, tables, globals, source, facts, at, transport, payload, now));
     }
     if hop_limit <= 1 {
         return Some(Verdict::drop(Drop::TtlExpired));
     }
-    *packet = Packet { source, destination, facts, ranges, ports: 0, protocol: next, step: Step::SEGMENT };
+    *packet = Packet { source, destination, facts, place, ports: 0, protocol: next, step: Step::SEGMENT };
     ports(frame, transport, payload, packet)
 }
 
@@ -256,7 +254,9 @@ fn extension<F: Frame>(frame: &F, kind: u8, before: u32, at: usize) -> Result<(u
 fn ports<F: Frame>(frame: &F, at: usize, payload: usize, packet: &mut Packet) -> Option<Verdict> {
     match packet.protocol {
         number::TCP => {
-            let Some(tcp) = frame.get::<Tcp>(at) else { return Some(Verdict::drop(Drop::TruncatedTransport)) };
+            let Some(tcp) = frame.get::<Tcp>(at) else {
+                return Some(Verdict::drop(Drop::TruncatedTransport));
+            };
             if payload < size_of::<Tcp>() {
                 return Some(Verdict::drop(Drop::TruncatedTransport));
             }
@@ -277,7 +277,9 @@ fn ports<F: Frame>(frame: &F, at: usize, payload: usize, packet: &mut Packet) ->
             None
         }
         number::UDP => {
-            let Some(udp) = frame.get::<Udp>(at) else { return Some(Verdict::drop(Drop::TruncatedTransport)) };
+            let Some(udp) = frame.get::<Udp>(at) else {
+                return Some(Verdict::drop(Drop::TruncatedTransport));
+            };
             if payload < size_of::<Udp>() {
                 return Some(Verdict::drop(Drop::TruncatedTransport));
             }
@@ -294,8 +296,15 @@ fn ports<F: Frame>(frame: &F, at: usize, payload: usize, packet: &mut Packet) ->
 }
 
 #[inline(always)]
-fn echo4<F: Frame>(
+#[allow(
+    clippy::too_many_arguments,
+    reason = "inlined into the program; a struct would live on its 512-byte stack"
+)]
+fn echo4<F: Frame, T: Tables>(
     frame: &mut F,
+    tables: &T,
+    globals: &Globals,
+    source: Address,
     facts: AddressFacts,
     ip: usize,
     at: usize,
@@ -306,7 +315,10 @@ fn echo4<F: Frame>(
         return Verdict::drop(Drop::TruncatedTransport);
     }
     match icmp.kind {
-        8 if facts.has(AddressFacts::PING) => answer::echo4(frame, ip, at),
+        8 if facts.has(AddressFacts::PING) => match refused_source(tables, globals, source) {
+            Some(drop) => Verdict::drop(drop),
+            None => answer::echo4(frame, ip, at),
+        },
         8 => Verdict::drop(Drop::EchoRefused),
         // Unreachable, source quench, time exceeded, parameter problem: RFC 792.
         3 | 4 | 11 | 12 => Verdict::drop(Drop::IcmpError),
@@ -315,11 +327,15 @@ fn echo4<F: Frame>(
 }
 
 #[inline(always)]
-#[allow(clippy::too_many_arguments, reason = "inlined into the program; a struct would live on its 512-byte stack")]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "inlined into the program; a struct would live on its 512-byte stack"
+)]
 fn icmp6<F: Frame, T: Tables>(
     frame: &mut F,
     tables: &T,
     globals: &Globals,
+    source: Address,
     facts: AddressFacts,
     ip: usize,
     at: usize,
@@ -331,7 +347,10 @@ fn icmp6<F: Frame, T: Tables>(
         return Verdict::drop(Drop::TruncatedTransport);
     }
     match icmp.kind {
-        128 if facts.has(AddressFacts::PING) => answer::echo6(frame, ip, at),
+        128 if facts.has(AddressFacts::PING) => match refused_source(tables, globals, source) {
+            Some(drop) => Verdict::drop(drop),
+            None => answer::echo6(frame, ip, at),
+        },
         128 => Verdict::drop(Drop::EchoRefused),
         // RFC 4443 section 2.1: error messages have types below 128.
         0..=127 => Verdict::drop(Drop::IcmpError),

@@ -30,6 +30,23 @@ const STATE_SHIFT: u32 = 40;
 const MORE_SHIFT: u32 = 32;
 const GENERATION_SHIFT: u32 = 48;
 
+/// How readily a way is taken for a newcomer: its own before a free one, before one expired (the oldest first),
+/// before one alive (the oldest first); 0: not at all. Without a branch.
+#[inline(always)]
+fn rank(word: u64, note: Note, tag: Tag, now: u32, timeouts: &impl Timeouts, spare_pinned: bool) -> u64 {
+    let state = u64::from(note.state());
+    let age = opaque(u64::from(note.age(now)));
+    let alive = is_less(age, opaque(u64::from(timeouts.timeout(note.state()))));
+    let claimed = is_zero(opaque(state ^ State::Claimed as u64));
+    let free = is_zero(opaque(state));
+    let differs = opaque((word ^ tag.0) >> SERVER_BITS | note.more() ^ tag.more());
+    let own = is_zero(differs) & (claimed ^ 1);
+    let spared = opaque(u64::from(spare_pinned)) & note.0 >> PINNED_SHIFT & 1 & (own ^ 1);
+    let taken = alive & (claimed | spared);
+    let rank = (own << 41) + (free << 40) + ((alive ^ 1) * EXPIRED) + 1 + age;
+    rank * (taken ^ 1)
+}
+
 /// 1 if a word below 2^63 is zero, else 0.
 #[inline(always)]
 const fn is_zero(word: u64) -> u64 {
@@ -171,11 +188,6 @@ impl Note {
     }
 
     #[inline(always)]
-    fn expired(self, now: u32, timeouts: &impl Timeouts) -> bool {
-        self.age(now) >= timeouts.timeout(self.state())
-    }
-
-    #[inline(always)]
     const fn has(self, state: State) -> bool {
         self.state() == state as u8
     }
@@ -263,10 +275,16 @@ impl Bucket {
         self.notes[found.way as usize & (WAYS - 1)].replace(found.note.0, word);
     }
 
-    /// Frees the way of a flow that was just found. A lost race changes nothing.
+    /// Frees the way of a flow that was just found, and wipes its tag, which would hide the flow if it came back in another
+    /// way. A lost race changes nothing.
     #[inline(always)]
     pub fn forget(&self, found: &Found) {
-        self.notes[found.way as usize & (WAYS - 1)].replace(found.note.0, 0);
+        let way = found.way as usize & (WAYS - 1);
+        let claimed = found.note.0 | (State::Claimed as u64) << STATE_SHIFT;
+        if self.notes[way].replace(found.note.0, claimed) {
+            self.tags[way].store(0);
+            self.notes[way].store(0);
+        }
     }
 
     /// Remembers a flow: in its own way if it has one, else in a free one, else in the one idle the longest of those
@@ -297,7 +315,8 @@ impl Bucket {
         let mut best = 0;
         let mut way = 0;
         while way < WAYS {
-            let rank = self.rank(way, tag, now, timeouts, spare_pinned);
+            let (word, note) = (self.tags[way].load(), Note(self.notes[way].load()));
+            let rank = rank(word, note, tag, now, timeouts, spare_pinned);
             best = greater(best, rank << WAY_BITS | way as u64);
             way += 1;
         }
@@ -305,32 +324,13 @@ impl Bucket {
             return None;
         }
         let way = best as usize & (WAYS - 1);
-        let note = self.notes[way].load();
-        let claimed = Note::new(tag, 0, State::Claimed, 0, now).0;
-        // Another writer may have come since the way was ranked; then its note is new, or claimed and not ours to take.
-        if Note(note).has(State::Claimed) && !Note(note).expired(now, timeouts) {
+        let (word, note) = (self.tags[way].load(), Note(self.notes[way].load()));
+        // Another writer may have come since the way was ranked.
+        if rank(word, note, tag, now, timeouts, spare_pinned) != best >> WAY_BITS {
             return None;
         }
-        self.notes[way].replace(note, claimed).then_some((way as u32, best >> WAY_BITS < EXPIRED))
-    }
-
-    /// How readily a way is taken for a newcomer: its own before a free one, before one expired (the oldest first),
-    /// before one alive (the oldest first); 0: not at all. Without a branch.
-    #[inline(always)]
-    fn rank(&self, way: usize, tag: Tag, now: u32, timeouts: &impl Timeouts, spare_pinned: bool) -> u64 {
-        let word = self.tags[way].load();
-        let note = Note(self.notes[way].load());
-        let state = u64::from(note.state());
-        let age = opaque(u64::from(note.age(now)));
-        let alive = is_less(age, opaque(u64::from(timeouts.timeout(note.state()))));
-        let claimed = is_zero(opaque(state ^ State::Claimed as u64));
-        let free = is_zero(opaque(state));
-        let differs = opaque((word ^ tag.0) >> SERVER_BITS | note.more() ^ tag.more());
-        let own = is_zero(differs) & (claimed ^ 1);
-        let spared = opaque(u64::from(spare_pinned)) & note.0 >> PINNED_SHIFT & 1 & (own ^ 1);
-        let taken = alive & (claimed | spared);
-        let rank = (own << 41) + (free << 40) + ((alive ^ 1) * EXPIRED) + 1 + age;
-        rank * (taken ^ 1)
+        let claimed = Note::new(tag, 0, State::Claimed, 0, now).0;
+        self.notes[way].replace(note.0, claimed).then_some((way as u32, best >> WAY_BITS < EXPIRED))
     }
 
     /// The flow in a way, for scans: the stored bits of its tag, its server and its note; none if the way is free.

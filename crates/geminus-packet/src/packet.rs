@@ -30,8 +30,8 @@ pub struct Packet {
     pub destination: Address,
     /// What is known of the cluster address.
     pub facts: AddressFacts,
-    /// First port range of the cluster.
-    pub ranges: u32,
+    /// Where its cluster's ports are: [`crate::tables::AddressEntry::ports`].
+    pub place: u32,
     /// Source and destination port as they stand in the header, read as one little-endian word.
     pub ports: u32,
     /// Protocol number of the IP header.
@@ -46,7 +46,7 @@ impl Packet {
         source: Address { high: 0, low: 0 },
         destination: Address { high: 0, low: 0 },
         facts: AddressFacts(0),
-        ranges: 0,
+        place: 0,
         ports: 0,
         protocol: 0,
         step: Step::SEGMENT,
@@ -55,7 +55,7 @@ impl Packet {
     /// The same packet, of which the verifier no longer knows how it was parsed ([`blurred`]).
     #[inline(always)]
     pub fn blurred(self, nothing: u64) -> Self {
-        let ports = u64::from(self.ports) | u64::from(self.ranges) << 32;
+        let ports = u64::from(self.ports) | u64::from(self.place) << 32;
         let values = [
             self.source.high,
             self.source.low,
@@ -72,7 +72,7 @@ impl Packet {
             source: Address { high: source_high, low: source_low },
             destination: Address { high: destination_high, low: destination_low },
             facts: AddressFacts(facts),
-            ranges: (ports >> 32) as u32,
+            place: (ports >> 32) as u32,
             ports: ports as u32,
             protocol: protocol as u8,
             step: Step(step),
@@ -97,8 +97,7 @@ impl Packet {
         if self.source.is_v4() {
             key.v4(self.source.low | self.destination.low << 32, self.ports_word())
         } else {
-            let addresses =
-                [self.source.high, self.source.low, self.destination.high, self.destination.low];
+            let addresses = [self.source.high, self.source.low, self.destination.high, self.destination.low];
             key.v6(addresses, self.ports_word())
         }
     }

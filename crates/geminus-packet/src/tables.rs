@@ -173,8 +173,9 @@ pub struct AddressEntry {
     pub low: Word,
     /// See [`AddressFacts`]; 0: unused.
     pub facts: Word,
-    /// First port range of the cluster.
-    pub ranges: Word,
+    /// First port range of the cluster (31 bits) and the half that the entry is in (1 bit): a packet stays with the half
+    /// that it began with.
+    pub ports: Word,
 }
 
 /// What is known of a cluster address, in one word: cluster (32 bits), group (8), flags (8), ranges (8), and a set bit.

@@ -195,7 +195,10 @@ pub enum Kind {
 impl Verdict {
     #[inline(always)]
     const fn new(kind: Kind, counter: Counter, server: u32, interface: u32) -> Self {
-        let word = counter.0 as u64 | (kind as u64) << 8 | (server as u64 & 0xf_ffff) << 12 | (interface as u64) << 32;
+        let word = counter.0 as u64
+            | (kind as u64) << 8
+            | (server as u64 & 0xf_ffff) << 12
+            | (interface as u64) << 32;
         match NonZeroU64::new(word) {
             Some(word) => Self(word),
             // No kind is 0.

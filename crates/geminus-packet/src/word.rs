@@ -83,7 +83,12 @@ impl Word {
         use core::intrinsics::{AtomicOrdering, atomic_cxchg};
         // SAFETY: the reference proves the word is writable and aligned.
         unsafe {
-            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(self.0.get(), old, new).1
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                self.0.get(),
+                old,
+                new,
+            )
+            .1
         }
     }
 
@@ -105,7 +110,9 @@ pub(crate) fn opaque(value: u64) -> u64 {
     {
         let mut value = value;
         // SAFETY: no instruction at all.
-        unsafe { core::arch::asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags)) };
+        unsafe {
+            core::arch::asm!("/* {0} */", inout(reg) value, options(pure, nomem, nostack, preserves_flags))
+        };
         value
     }
     #[cfg(not(target_arch = "bpf"))]

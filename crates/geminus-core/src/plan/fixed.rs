@@ -8,7 +8,8 @@ use std::time::Duration;
 use geminus_packet::flow::State;
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{
-    Address, AddressFacts, Endpoint, KEEP_TUPLES, LAYOUT, RANGES_PER_CLUSTER, Range, STATIC_WAYS, Tables, mac_word,
+    Address, AddressFacts, Endpoint, KEEP_TUPLES, LAYOUT, RANGES_PER_CLUSTER, Range, STATIC_WAYS, Tables,
+    mac_word,
 };
 
 use super::{PlanError, TicksPerSecond, Wanted};
@@ -130,7 +131,9 @@ fn gather(clusters: &[(usize, &Cluster)], services: &HashMap<(usize, usize), u32
             let index = services.get(&(cluster_index, service_index)).copied().unwrap_or(0);
             let protocol = service.protocol.number();
             match service.ports {
-                Ports::Exact(port) => fixed.endpoints.push((Endpoint { cluster: number, protocol, port }, index)),
+                Ports::Exact(port) => {
+                    fixed.endpoints.push((Endpoint { cluster: number, protocol, port }, index))
+                }
                 Ports::Range(first, last) => fixed.ranges.push((Range::word(protocol, first, last), index)),
                 Ports::Any => any.push((Range::word(protocol, 0, u16::MAX), index)),
             }
@@ -160,9 +163,11 @@ fn address_seed(addresses: &[(Address, AddressFacts, u32)], sizes: &Sizes) -> Re
 }
 
 fn endpoint_seed(endpoints: &[(Endpoint, u32)], sizes: &Sizes) -> Result<(u64, u32), PlanError> {
-    seed(endpoints.iter().map(|(endpoint, _)| endpoint), sizes.endpoint_buckets / 2, |endpoint, seed, shift| {
-        endpoint.bucket(seed, shift)
-    })
+    seed(
+        endpoints.iter().map(|(endpoint, _)| endpoint),
+        sizes.endpoint_buckets / 2,
+        |endpoint, seed, shift| endpoint.bucket(seed, shift),
+    )
     .ok_or(PlanError::Full("port"))
 }
 
@@ -206,7 +211,7 @@ fn write_addresses(
         let entry = free.expect("the seed leaves room in every bucket");
         entry.high.store(address.high);
         entry.low.store(address.low);
-        entry.ranges.store(u64::from(ranges + first_range));
+        entry.ports.store(u64::from(ranges + first_range) | u64::from(half) << 31);
         entry.facts.store(facts.0);
     }
 }

@@ -48,7 +48,8 @@ impl Override {
     /// As it stands in a server entry's `interface` word.
     pub(super) fn to_word(self) -> u64 {
         let drained = if self.drained { Self::DRAINED } else { 0 };
-        let weight = self.weight.map_or(0, |weight| Self::WEIGHTED | u64::from(weight & 0x3ff) << Self::WEIGHT_SHIFT);
+        let weight =
+            self.weight.map_or(0, |weight| Self::WEIGHTED | u64::from(weight & 0x3ff) << Self::WEIGHT_SHIFT);
         drained | weight
     }
 

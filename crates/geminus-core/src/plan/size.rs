@@ -3,8 +3,8 @@
 use geminus_packet::flow::WAYS;
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{
-    AddressBucket, EndpointBucket, GROUPS, Globals, Group, RING_LINE_SLOTS, Range, ReasonCounters, RingLine, Server,
-    ServerCounters, Service, Tuple,
+    AddressBucket, EndpointBucket, GROUPS, Globals, Group, RING_LINE_SLOTS, Range, ReasonCounters, RingLine,
+    Server, ServerCounters, Service, Tuple,
 };
 
 use crate::model::{Ports, Site};
