@@ -32,6 +32,15 @@ const TABLE: &[Row] = &[
         tests: &[],
     },
     Row {
+        name: "geminus-ebpf-bench",
+        members: &[],
+        others: &[(
+            "aya-ebpf",
+            "the yardsticks that the packet path is measured against run in the same kernel",
+        )],
+        tests: &[],
+    },
+    Row {
         name: "geminus-core",
         members: &[("geminus-packet", "the layout of the tables that its plans fill")],
         others: &[
@@ -288,10 +297,16 @@ fn complain(
     }
 }
 
-/// The manifests of all members and of the BPF program, which builds for another target and so is none.
+/// The manifests of all members and of the BPF programs, which build for another target and so are none.
 fn packages() -> Vec<Value> {
     let mut packages = list(&metadata(&root().join("Cargo.toml")), "packages").to_vec();
-    packages.extend_from_slice(list(&metadata(&root().join("crates/geminus-ebpf/Cargo.toml")), "packages"));
+    for folder in std::fs::read_dir(root().join("crates")).expect("the directory of crates") {
+        let folder = folder.expect("an entry of the directory of crates");
+        let manifest = folder.path().join("Cargo.toml");
+        if folder.file_name().to_string_lossy().starts_with("geminus-ebpf") && manifest.exists() {
+            packages.extend_from_slice(list(&metadata(&manifest), "packages"));
+        }
+    }
     packages
 }
 
