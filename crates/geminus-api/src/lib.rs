@@ -272,6 +272,9 @@ pub struct ServerStatus {
     pub address: IpAddr,
     /// What it may get.
     pub state: ServerState,
+    /// Why it is reached in an odd way or not at all, in words; none in the usual case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub because: Option<String>,
     /// Weight in force.
     pub weight: u16,
     /// Weight in the configuration.

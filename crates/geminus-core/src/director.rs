@@ -379,6 +379,11 @@ impl Director {
         self.neighbours.reach(server)
     }
 
+    /// How the kernel would send to a server, if that was looked up.
+    pub fn route(&self, server: IpAddr) -> Option<Route> {
+        self.neighbours.route(server)
+    }
+
     /// What the node is for a cluster.
     pub fn standing(&self, cluster: &Cluster) -> Standing {
         let node = &self.node.name;

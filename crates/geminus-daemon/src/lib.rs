@@ -4,14 +4,20 @@
 //! director and carries out the effects that come back.
 
 mod control;
+mod driver;
 mod error;
+mod explain;
 mod kernel;
 mod logging;
 mod options;
+mod plane;
 mod runtime_dir;
 mod site_file;
 mod site_key;
+mod start;
+mod status;
 mod supervisor;
 
 pub use error::RunError;
 pub use options::{LogFormat, RunOptions, XdpMode};
+pub use start::run;

@@ -99,7 +99,7 @@ impl Drop for LogGuard {
             let (done, flushed) = sync_channel(1);
             if queue.lines.try_send(Line::Flush(done)).is_ok() {
                 // Whoever does not read by now will not read the rest either.
-                drop(flushed.recv_timeout(LAST));
+                let _ = flushed.recv_timeout(LAST);
             }
         }
     }

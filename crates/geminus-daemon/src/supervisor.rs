@@ -10,12 +10,14 @@ pub(crate) struct Supervisor {
     /// How often it wants a sign of life, if at all.
     watchdog: Option<Duration>,
     status: String,
+    listens: bool,
 }
 
 impl Supervisor {
     pub(crate) fn new() -> Self {
         // Twice in the interval, as sd_watchdog_enabled(3) advises.
-        Self { watchdog: sd_notify::watchdog_enabled().map(|interval| interval / 2), status: String::new() }
+        let watchdog = sd_notify::watchdog_enabled().map(|interval| interval / 2);
+        Self { watchdog, status: String::new(), listens: std::env::var_os("NOTIFY_SOCKET").is_some() }
     }
 
     pub(crate) const fn watchdog(&self) -> Option<Duration> {
@@ -31,7 +33,12 @@ impl Supervisor {
         self.status = status;
     }
 
-    pub(crate) fn status(&mut self, status: String) {
+    /// Only asked for where somebody listens: it takes a look at every server.
+    pub(crate) fn status(&mut self, status: impl FnOnce() -> String) {
+        if !self.listens {
+            return;
+        }
+        let status = status();
         if status != self.status {
             send(&[NotifyState::Status(&status)]);
             self.status = status;

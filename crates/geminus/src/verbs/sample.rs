@@ -26,6 +26,7 @@ fn server(name: &str, last: u8, state: ServerState, flows: u64) -> ServerStatus 
         name: name.to_owned(),
         address: ip(&format!("198.51.100.{last}")),
         state,
+        because: None,
         weight: if state == ServerState::Draining { 0 } else { 10 },
         configured_weight: 10,
         mac: (state != ServerState::Unresolved).then(|| format!("02:00:00:00:00:{last:02x}")),

@@ -55,6 +55,7 @@ fn server(name: &str) -> ServerStatus {
         name: name.into(),
         address: "198.51.100.21".parse().expect("an address"),
         state: ServerState::Up,
+        because: None,
         weight: 1,
         configured_weight: 1,
         mac: Some("02:00:00:00:00:15".into()),

@@ -1,0 +1,329 @@
+//! The one loop: what is heard goes to the director, and what it wants is done.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use geminus_api::{ApiError, Changed, Event, Outcome, Request};
+use geminus_core::director::{Director, Effect, Input, Instant, Order, Refusal, Ticket, Wish};
+use geminus_core::journal::{self, EventKind, Severity};
+use geminus_core::model::Site;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+
+use crate::control::{Answer, EVENTS_BEHIND, Question};
+use crate::error::RunError;
+use crate::explain::explain;
+use crate::kernel::{Heard, LinkSocket, Lookups, Netlink};
+use crate::plane::Plane;
+use crate::site_file;
+use crate::status::{self, Process};
+use crate::supervisor::Supervisor;
+
+/// A configuration file that was read, and who waits for it.
+type Read = (Option<Ticket>, Result<Site, RunError>);
+
+/// What the loop works with.
+pub(crate) struct Parts {
+    pub(crate) config: PathBuf,
+    pub(crate) detach: bool,
+    pub(crate) started: Clock,
+    pub(crate) director: Director,
+    pub(crate) plane: Plane,
+    pub(crate) netlink: Netlink,
+    pub(crate) lookups: Lookups,
+    pub(crate) link_socket: LinkSocket,
+}
+
+/// The loop.
+pub(crate) struct Driver {
+    parts: Parts,
+    supervisor: Supervisor,
+    config_digest: String,
+    events: broadcast::Sender<Event>,
+    waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
+    tickets: u64,
+    reads: (mpsc::Sender<Read>, mpsc::Receiver<Read>),
+    leaving: Option<bool>,
+}
+
+/// The director's clock, and the time of day for people.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    monotonic: std::time::Instant,
+    unix: Duration,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { monotonic: std::time::Instant::now(), unix }
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        Instant::from_start(self.monotonic.elapsed())
+    }
+
+    fn at(&self, when: Instant) -> tokio::time::Instant {
+        (self.monotonic + when.elapsed()).into()
+    }
+
+    fn event(&self, event: &journal::Event) -> Event {
+        let unix = self.unix + event.at.elapsed();
+        Event {
+            number: event.number,
+            unix_ms: u64::try_from(unix.as_millis()).unwrap_or(u64::MAX),
+            kind: event.kind.word().to_owned(),
+            message: event.message.clone(),
+        }
+    }
+}
+
+/// The signals that mean something.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, RunError> {
+        let listen = |kind| signal(kind).map_err(|error| RunError::Kernel { what: "signals", error });
+        Ok(Self {
+            hang_up: listen(SignalKind::hangup())?,
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+}
+
+impl Driver {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self {
+            config_digest: site_file::digest(parts.director.site()),
+            parts,
+            supervisor: Supervisor::new(),
+            events: broadcast::channel(EVENTS_BEHIND).0,
+            waiting: HashMap::new(),
+            tickets: 0,
+            reads: mpsc::channel(8),
+            leaving: None,
+        }
+    }
+
+    /// Runs until it is told to leave; returns the data plane and whether it is to stay.
+    pub(crate) async fn run(mut self, mut questions: mpsc::Receiver<Question>) -> Result<(Plane, bool), RunError> {
+        let mut signals = Signals::listen()?;
+        let beat = self.supervisor.watchdog();
+        let mut watchdog = interval(beat.unwrap_or(Duration::from_secs(3600)));
+        watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            self.carry_out();
+            if let Some(keep) = self.leaving {
+                return Ok((self.parts.plane, keep));
+            }
+            let due = self.parts.director.poll_timeout();
+            if due.is_some_and(|due| due <= self.now()) {
+                // A storm of messages must not keep the lease from being renewed, nor a late look count as a silence:
+                // what was heard by now goes first, and then what is due, whatever else is waiting.
+                self.hear_frames();
+                self.hear_netlink();
+                let now = self.now();
+                self.parts.director.handle_timeout(now);
+                continue;
+            }
+            let wake = due.map(|due| self.parts.started.at(due));
+            tokio::select! {
+                () = sleep(wake) => {}
+                () = self.parts.link_socket.readable() => self.hear_frames(),
+                () = self.parts.netlink.readable() => self.hear_netlink(),
+                Some(question) = questions.recv() => self.question(question),
+                Some(read) = self.reads.1.recv() => self.site_was_read(read),
+                _ = signals.hang_up.recv() => self.begin_reload(None),
+                _ = signals.terminate.recv() => self.stop(),
+                _ = signals.interrupt.recv() => self.stop(),
+                _ = watchdog.tick(), if beat.is_some() => self.supervisor.alive(),
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.parts.started.now()
+    }
+
+    fn hear(&mut self, input: Input) {
+        let now = self.now();
+        self.parts.director.handle(input, now);
+    }
+
+    fn hear_all(&mut self, what: &str, inputs: std::io::Result<Vec<Input>>) {
+        match inputs {
+            Ok(inputs) => inputs.into_iter().for_each(|input| self.hear(input)),
+            Err(error) => tracing::warn!(%error, "the kernel's {what} could not be read"),
+        }
+    }
+
+    fn hear_frames(&mut self) {
+        self.parts.link_socket.heard().into_iter().for_each(|input| self.hear(input));
+    }
+
+    fn hear_netlink(&mut self) {
+        let mut overrun = false;
+        for heard in self.parts.netlink.heard() {
+            match heard {
+                Heard::Input(input) => self.hear(input),
+                Heard::Overrun => overrun = true,
+            }
+        }
+        if overrun {
+            let interfaces = Netlink::interfaces().map(|all| vec![Input::Interfaces(all)]);
+            self.hear_all("interfaces", interfaces);
+            let link_locals = self.parts.netlink.link_locals();
+            self.hear_all("addresses", link_locals);
+            self.hear_all("neighbours", Netlink::neighbours());
+            self.hear(Input::Resynced);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(effect) = self.parts.director.poll_effect() {
+            match effect {
+                Effect::AskRoute(server) => {
+                    let route = self.parts.lookups.route(server);
+                    self.hear(Input::Route { server, route });
+                }
+                Effect::ReadNeighbours => self.hear_all("neighbours", Netlink::neighbours()),
+                Effect::Send { interface, frame } => self.parts.link_socket.send(interface, &frame),
+                Effect::SetLink { server, link } => self.parts.plane.set_link(server, link),
+                Effect::Renew(lease) => self.parts.plane.renew(lease),
+                Effect::Release => self.parts.plane.release(),
+                Effect::Apply { site, overrides } => {
+                    let outcome = self.parts.plane.apply(&site, &overrides);
+                    self.config_digest = site_file::digest(&site);
+                    self.hear(Input::Applied(outcome));
+                }
+                Effect::Attach { mac } => {
+                    let outcome = self.parts.plane.attach(mac);
+                    self.hear(Input::Attached(outcome));
+                }
+                Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
+                Effect::Tell(event) => self.tell(&event),
+                Effect::Ready => self.supervisor.ready(self.parts.director.summary()),
+                Effect::Leave { keep } => self.leaving = Some(keep),
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &journal::Event) {
+        let kind = event.kind.word();
+        match event.kind.severity() {
+            Severity::Info => tracing::info!(kind, number = event.number, "{}", event.message),
+            Severity::Warn => tracing::warn!(kind, number = event.number, "{}", event.message),
+        }
+        // Nobody follows: nobody misses it.
+        drop(self.events.send(self.parts.started.event(event)));
+        match event.kind {
+            EventKind::Stopping | EventKind::Detached => self.supervisor.stopping(&event.message),
+            EventKind::Reloaded | EventKind::ReloadRefused | EventKind::ApplyFailed => {
+                self.supervisor.ready(self.parts.director.summary());
+            }
+            _ => self.supervisor.status(|| self.parts.director.summary()),
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, outcome: Result<Vec<String>, Refusal>) {
+        let Some(waiting) = self.waiting.remove(&ticket) else { return };
+        let outcome = match outcome {
+            Ok(changes) => Outcome::Changed(Changed { changes }),
+            Err(Refusal { message, hint, details }) => Outcome::Error(ApiError { message, hint, details }),
+        };
+        // Whoever asked may have left.
+        drop(waiting.send(Answer::One(Box::new(outcome))));
+    }
+
+    fn question(&mut self, Question { request, answer }: Question) {
+        let (director, plane) = (&self.parts.director, &mut self.parts.plane);
+        let outcome = match request {
+            Request::Status => {
+                let process = Process {
+                    config: &self.parts.config,
+                    config_digest: &self.config_digest,
+                    uptime: self.parts.started.now().elapsed(),
+                };
+                Outcome::Status(status::status(director, plane, &process))
+            }
+            Request::Servers => Outcome::Servers(status::servers(director, plane)),
+            Request::Flows(query) => Outcome::Flows(status::flows(director, plane, &query)),
+            Request::Explain(query) => {
+                explain(director, plane, &query).map_or_else(Outcome::Error, Outcome::Explanation)
+            }
+            Request::Drain(query) => return self.order(answer, query.server, query.cluster, Wish::Drain),
+            Request::Undrain(query) => return self.order(answer, query.server, query.cluster, Wish::Undrain),
+            Request::Weight(query) => {
+                return self.order(answer, query.server, query.cluster, Wish::Weight(query.weight));
+            }
+            Request::Reload => {
+                let ticket = self.ticket(answer);
+                return self.begin_reload(Some(ticket));
+            }
+            Request::Events(query) => {
+                let after = query.after.unwrap_or(0);
+                let past = director.journal().after(after).map(|event| self.parts.started.event(event)).collect();
+                let next = query.follow.then(|| self.events.subscribe());
+                drop(answer.send(Answer::Events { past, next }));
+                return;
+            }
+        };
+        drop(answer.send(Answer::One(Box::new(outcome))));
+    }
+
+    fn order(&mut self, answer: oneshot::Sender<Answer>, server: String, cluster: Option<String>, wish: Wish) {
+        let ticket = self.ticket(answer);
+        self.hear(Input::Order { ticket, order: Order { server, cluster, wish } });
+    }
+
+    fn ticket(&mut self, answer: oneshot::Sender<Answer>) -> Ticket {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        self.waiting.insert(ticket, answer);
+        ticket
+    }
+
+    /// Reads the file on another thread: a slow disk must not keep the lease from being renewed.
+    fn begin_reload(&mut self, ticket: Option<Ticket>) {
+        self.supervisor.reloading();
+        let (config, read) = (self.parts.config.clone(), self.reads.0.clone());
+        tokio::task::spawn_blocking(move || {
+            let site = site_file::read(&config);
+            // The loop may have ended meanwhile.
+            drop(read.blocking_send((ticket, site)));
+        });
+    }
+
+    fn site_was_read(&mut self, (ticket, site): Read) {
+        let outcome = match site {
+            Ok(site) => Ok(Arc::new(site)),
+            Err(error) => {
+                error.details().iter().for_each(|line| tracing::info!("{line}"));
+                let ApiError { message, hint, details } = (&error).into();
+                Err(Refusal { message, hint, details })
+            }
+        };
+        self.hear(Input::Reload { ticket, outcome });
+    }
+
+    fn stop(&mut self) {
+        let detach = self.parts.detach;
+        self.hear(Input::Stop { detach });
+    }
+}
+
+/// Sleeps until then, or for ever.
+async fn sleep(until: Option<tokio::time::Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,173 @@
+//! `explain`: what becomes of one packet, in words.
+
+use std::net::SocketAddr;
+
+use geminus_api::{ApiError, ExplainQuery, Explanation, Path};
+use geminus_core::director::Director;
+use geminus_core::model::{Ports, Protocol, Service};
+use geminus_core::plan::server_identity;
+use geminus_dataplane::Question;
+use geminus_packet::verdict::{Kind, Verdict};
+use geminus_packet::wire::number;
+
+use crate::plane::Plane;
+use crate::status;
+
+/// Runs the packet through both homes of the packet path and tells what they did.
+pub(crate) fn explain(
+    director: &Director,
+    plane: &mut Plane,
+    query: &ExplainQuery,
+) -> Result<Explanation, ApiError> {
+    let question = question(query)?;
+    let asked = plane.data().explain(&question).map_err(|error| ApiError {
+        message: format!("the program cannot be asked: {error}"),
+        hint: Some("geminus status says what is loaded".to_owned()),
+        details: Vec::new(),
+    })?;
+    let mut steps = destination_steps(director, plane, query);
+    steps.extend(verdict_steps(director, plane, asked.kernel));
+    if asked.kernel != asked.host {
+        steps.push("the program in the kernel and the same code in the daemon disagree".to_owned());
+    } else if !asked.same_bytes {
+        steps.push("both decide the same, but leave different bytes in the packet".to_owned());
+    }
+    Ok(Explanation { kernel: path(director, plane, asked.kernel), host: path(director, plane, asked.host), steps })
+}
+
+fn question(query: &ExplainQuery) -> Result<Question, ApiError> {
+    let refused = |message: String, hint: &str| ApiError {
+        message,
+        hint: Some(hint.to_owned()),
+        details: Vec::new(),
+    };
+    let (source, destination) = (query.source, query.destination);
+    if source.is_ipv4() != destination.is_ipv4() {
+        let message = format!("{source} and {destination} are of different families");
+        return Err(refused(message, "give two IPv4 or two IPv6 addresses"));
+    }
+    let protocol = match (query.protocol.as_str(), source.is_ipv4()) {
+        ("tcp", _) => number::TCP,
+        ("udp", _) => number::UDP,
+        ("icmp", true) => number::ICMP,
+        ("icmp", false) => number::ICMPV6,
+        (other, _) => {
+            return Err(refused(format!("no packet of protocol {other:?} can be made"), "tcp, udp or icmp"));
+        }
+    };
+    Ok(Question { protocol, source, destination, first: query.first })
+}
+
+fn destination_steps(director: &Director, plane: &mut Plane, query: &ExplainQuery) -> Vec<String> {
+    let what = match (query.protocol.as_str(), query.first) {
+        ("tcp", true) => "the first packet (SYN) of a TCP connection".to_owned(),
+        ("tcp", false) => "a later packet (ACK) of a TCP connection".to_owned(),
+        ("icmp", _) => "an echo request".to_owned(),
+        (other, _) => format!("a {other} packet"),
+    };
+    let (source, destination) = (query.source, query.destination);
+    let ends = if query.protocol == "icmp" {
+        format!("from {} to {}", source.ip(), destination.ip())
+    } else {
+        format!("from {source} to {destination}")
+    };
+    let mut steps = vec![format!("{what} {ends}")];
+    let cluster = director.site().clusters.iter().find(|cluster| cluster.addresses.contains(&destination.ip()));
+    let Some(cluster) = cluster else {
+        steps.push(format!("{} is no cluster address", destination.ip()));
+        return steps;
+    };
+    let standing = director.standing(cluster);
+    let left = plane.data().lease_remaining();
+    let state = if standing.active {
+        format!("active for it for another {:.1} s", left.as_secs_f64())
+    } else {
+        "not active for it".to_owned()
+    };
+    steps.push(format!(
+        "{} is an address of cluster {}; this node is {state}, because {}",
+        destination.ip(),
+        cluster.name,
+        standing.because
+    ));
+    if query.protocol != "icmp" {
+        let service = service_for(&cluster.services, &query.protocol, destination);
+        steps.push(match service {
+            Some(service) => {
+                let servers = service.servers.len();
+                format!("service {} {} takes it; it has {servers} servers", service.protocol.word(), service.ports)
+            }
+            None => format!("no service of the cluster takes {} port {}", query.protocol, destination.port()),
+        });
+    }
+    steps
+}
+
+/// An exact port wins over a range, and a range over any.
+fn service_for<'a>(services: &'a [Service], protocol: &str, destination: SocketAddr) -> Option<&'a Service> {
+    let port = destination.port();
+    let fits = |service: &&Service| match (service.protocol, protocol) {
+        (Protocol::Tcp, "tcp") | (Protocol::Udp, "udp") => match service.ports {
+            Ports::Exact(exact) => exact == port,
+            Ports::Range(first, last) => (first..=last).contains(&port),
+            Ports::Any => true,
+        },
+        _ => false,
+    };
+    services.iter().filter(fits).min_by_key(|service| match service.ports {
+        Ports::Exact(_) => 0,
+        Ports::Range(..) => 1,
+        Ports::Any => 2,
+    })
+}
+
+fn verdict_steps(director: &Director, plane: &mut Plane, verdict: Verdict) -> Vec<String> {
+    let meaning = verdict.reason().map_or("a reason this daemon does not know", |reason| reason.meaning);
+    let done = match verdict.kind() {
+        Kind::Pass | Kind::Local => "it is left to this machine's own stack",
+        Kind::Drop => "it is dropped",
+        Kind::Answer => "it is answered in place",
+        Kind::Forward => "it is forwarded",
+    };
+    let mut steps = vec![format!("{done}: {meaning}")];
+    if matches!(verdict.kind(), Kind::Forward | Kind::Local) {
+        steps.extend(server_step(director, plane, verdict));
+    }
+    steps
+}
+
+fn server_step(director: &Director, plane: &mut Plane, verdict: Verdict) -> Option<String> {
+    let target = verdict.target();
+    let place = plane.data().place(target.server)?.clone();
+    let (cluster, service, server) = status::at(director.site(), &place)?;
+    let wish = director.overrides().get(server_identity(cluster, service, server));
+    let draining = if wish.weight_of(server) == 0 { ", which gets no new flows," } else { "" };
+    let to = format!("server {} ({}){draining}", server.name, server.address);
+    let reach = director.reach(server.address);
+    Some(match (verdict.kind(), reach) {
+        (Kind::Local, _) => format!("{to} is this machine"),
+        (_, Some(geminus_core::neighbour::Reach::Neighbour { mac, .. })) => {
+            format!("{to} gets it at {mac}, out of interface {}", target.interface)
+        }
+        (_, _) => format!("{to} gets it out of interface {}", target.interface),
+    })
+}
+
+fn path(director: &Director, plane: &mut Plane, verdict: Verdict) -> Path {
+    let word = match verdict.kind() {
+        Kind::Pass | Kind::Local => "pass",
+        Kind::Drop => "drop",
+        Kind::Answer => "answer",
+        Kind::Forward => "forward",
+    };
+    let server = match verdict.kind() {
+        Kind::Forward | Kind::Local => plane
+            .data()
+            .place(verdict.target().server)
+            .and_then(|place| status::at(director.site(), place))
+            .map(|(_, _, server)| server.name.clone()),
+        Kind::Pass | Kind::Drop | Kind::Answer => None,
+    };
+    let reason = verdict.reason().map_or_else(|| format!("{:?}", verdict.counter()), |reason| reason.name.to_owned());
+    Path { verdict: word.to_owned(), reason, server }
+}

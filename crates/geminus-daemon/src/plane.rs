@@ -1,0 +1,204 @@
+//! The data plane as the daemon uses it: opened, applied and attached in the order that loses nothing.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use geminus_core::director::Interface;
+use geminus_core::key::SiteKey;
+use geminus_core::model::{Node, Site};
+use geminus_core::neighbour::Mac;
+use geminus_core::plan::{Link, Overrides};
+use geminus_dataplane::program::ProgramFailure;
+use geminus_dataplane::{DataPlane, Mode, OpenError, OpenOptions, Wish};
+
+use crate::error::RunError;
+use crate::options::{RunOptions, XdpMode};
+
+/// While tables are written nobody renews the lease; it is made at least so long before. The largest site takes 5 s.
+const APPLY_LEASE: Duration = Duration::from_secs(15);
+
+/// Oldest kernel that is supported.
+const OLDEST_KERNEL: (u32, u32) = (5, 15);
+
+/// The data plane, and how each server was said to be reached.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    data: DataPlane,
+    links: HashMap<IpAddr, Link>,
+}
+
+/// What was found when the data plane was opened.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Whether an earlier daemon's attachment goes on.
+    pub(crate) adopted: bool,
+    /// How much of its lease is left.
+    pub(crate) lease_remaining: Duration,
+    /// What its operator wanted.
+    pub(crate) overrides: Overrides,
+}
+
+impl Plane {
+    /// Loads the program, makes its tables say what the site says, and only then attaches it.
+    pub(crate) fn open(
+        options: &RunOptions,
+        pins: &str,
+        (site, node, key): (&Arc<Site>, &Node, SiteKey),
+        mac: Mac,
+        interfaces: &[Interface],
+    ) -> Result<(Self, Found), RunError> {
+        let open = OpenOptions {
+            bpffs: options.bpffs.clone(),
+            site: pins.to_owned(),
+            interface: node.interface.clone(),
+            mac: mac.0,
+            key,
+            mode: match options.mode {
+                XdpMode::Auto => Wish::Any,
+                XdpMode::Native => Wish::Only(Mode::Native),
+                XdpMode::Generic => Wish::Only(Mode::Generic),
+            },
+            replace_foreign: options.replace_foreign,
+        };
+        let data = DataPlane::open(open, site, &node.name).map_err(open_error)?;
+        let mut links = data.remembered_links();
+        links.retain(|_, link| still_there(link, interfaces));
+        let overrides = data.overrides().clone();
+        let mut plane = Self { data, links };
+        match plane.begin(site, &overrides) {
+            Ok(taken_over) => {
+                let lease_remaining = plane.data.lease_remaining();
+                let adopted = taken_over || !lease_remaining.is_zero();
+                Ok((plane, Found { adopted, lease_remaining, overrides }))
+            }
+            Err(error) => {
+                plane.undo();
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the tables say what is wanted; returns what is worth telling beside it.
+    pub(crate) fn apply(&mut self, site: &Arc<Site>, overrides: &Overrides) -> Result<Vec<String>, String> {
+        self.hold_on();
+        match self.data.apply(site, overrides, &self.links) {
+            Ok(None) => Ok(Vec::new()),
+            Ok(Some(carried)) => Ok(vec![format!(
+                "moved to larger tables with {} flows; {} had no place",
+                carried.flows, carried.left
+            )]),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// From now on frames for this server go there.
+    pub(crate) fn set_link(&mut self, server: IpAddr, link: Link) {
+        if self.links.insert(server, link) != Some(link) {
+            self.data.set_link(server, Some(link));
+        }
+    }
+
+    /// Attaches the program to the node's interface, whose hardware address is this.
+    pub(crate) fn attach(&mut self, mac: Mac) -> Result<(), String> {
+        self.data.set_mac(mac.0);
+        let attached = self.data.attach().map_err(|error| error.to_string())?;
+        if let Some(cause) = attached.not_native {
+            tracing::warn!(%cause, "the program runs in generic mode, which is slow");
+        }
+        Ok(())
+    }
+
+    /// Active for so long from now on.
+    pub(crate) fn renew(&self, lease: Duration) {
+        if let Err(error) = self.data.renew(lease) {
+            tracing::warn!(%error, "the lease was not renewed");
+        }
+    }
+
+    /// Active no more.
+    pub(crate) fn release(&self) {
+        self.data.release();
+    }
+
+    /// What is to be read and asked.
+    pub(crate) const fn data(&mut self) -> &mut DataPlane {
+        &mut self.data
+    }
+
+    /// Leaves nothing behind.
+    pub(crate) fn detach(self) -> Result<(), RunError> {
+        self.data.detach().map_err(open_error)
+    }
+
+    fn begin(&mut self, site: &Arc<Site>, overrides: &Overrides) -> Result<bool, RunError> {
+        for note in self.apply(site, overrides).map_err(plain)? {
+            tracing::info!("{note}");
+        }
+        let attached = self.data.attach().map_err(|error| plain(error.to_string()))?;
+        if let Some(cause) = attached.not_native {
+            tracing::warn!(%cause, "the program runs in generic mode, which is slow");
+        }
+        Ok(attached.taken_over)
+    }
+
+    /// The lease of a data plane that forwards does not run out while its tables are written.
+    fn hold_on(&self) {
+        let left = self.data.lease_remaining();
+        if !left.is_zero() && left < APPLY_LEASE {
+            self.renew(APPLY_LEASE);
+        }
+    }
+
+    /// A start that failed leaves what an earlier daemon left, and nothing else.
+    fn undo(mut self) {
+        if !self.data.info().adopted
+            && let Err(error) = self.data.detach()
+        {
+            tracing::debug!(%error, "a failed start left pins behind");
+        }
+    }
+}
+
+/// Whether an interface that an earlier daemon used still has its index and its hardware address.
+fn still_there(link: &Link, interfaces: &[Interface]) -> bool {
+    match link {
+        Link::Local => true,
+        Link::Remote { source, interface, .. } => {
+            interfaces.iter().any(|there| there.index == *interface && there.mac == Some(Mac(*source)))
+        }
+    }
+}
+
+fn plain(message: String) -> RunError {
+    RunError::Plane { message, hint: None, details: Vec::new() }
+}
+
+fn open_error(error: OpenError) -> RunError {
+    match error {
+        OpenError::Program(ProgramFailure::Verifier { kernel, cause, log_tail }) => RunError::Plane {
+            message: format!("kernel {kernel} refused the program: {cause}"),
+            hint: ground_hint().or_else(|| Some("an earlier daemon's program goes on; please report this".to_owned())),
+            details: log_tail.lines().map(str::to_owned).collect(),
+        },
+        OpenError::Program(failure) => {
+            RunError::Plane { message: failure.to_string(), hint: ground_hint(), details: Vec::new() }
+        }
+        other => plain(other.to_string()),
+    }
+}
+
+/// What this machine lacks that explains why a program is refused.
+fn ground_hint() -> Option<String> {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
+    let kernel = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    if kernel < OLDEST_KERNEL {
+        let (major, minor) = OLDEST_KERNEL;
+        return Some(format!("Linux {release} is too old; {major}.{minor} is the oldest that is supported"));
+    }
+    let has_btf = Path::new("/sys/kernel/btf/vmlinux").exists();
+    (!has_btf).then(|| format!("Linux {release} has no BTF; it needs CONFIG_DEBUG_INFO_BTF"))
+}

@@ -1,0 +1,119 @@
+//! From the command line to the loop, and back out of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use geminus_core::director::{Director, Input, Interface, Start};
+use geminus_core::model::Node;
+use geminus_core::neighbour::{Mac, Route};
+use tokio::sync::mpsc;
+
+use crate::control::{ControlServer, QUESTIONS};
+use crate::driver::{Clock, Driver, Parts};
+use crate::error::RunError;
+use crate::kernel::{LinkSocket, Lookups, Netlink};
+use crate::options::RunOptions;
+use crate::plane::Plane;
+use crate::runtime_dir::RuntimeDir;
+use crate::{logging, site_file, site_key};
+
+/// How long a thread that only reads a configuration now and then is kept.
+const THREAD_KEPT: Duration = Duration::from_secs(1);
+
+/// How long the end waits for a configuration that is being read.
+const LAST: Duration = Duration::from_secs(1);
+
+/// Is the daemon until a signal ends it.
+///
+/// # Errors
+///
+/// Whatever keeps it from starting. Nothing has been changed then, and what an earlier daemon left still forwards.
+pub fn run(options: RunOptions) -> Result<(), RunError> {
+    let log = logging::begin(options.log);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .thread_keep_alive(THREAD_KEPT)
+        .build()
+        .map_err(|error| RunError::Kernel { what: "an event loop", error })?;
+    let outcome = runtime.block_on(daemon(&options));
+    runtime.shutdown_timeout(LAST);
+    drop(log);
+    outcome
+}
+
+async fn daemon(options: &RunOptions) -> Result<(), RunError> {
+    let started = Clock::start();
+    let site = Arc::new(site_file::read(&options.config)?);
+    let node = site_file::node(&site, options.node.as_deref())?;
+    let runtime_dir = RuntimeDir::take(&options.runtime_dir)?;
+    let key = match &site.key_file {
+        Some(path) => site_key::from_file(path)?,
+        None => site_key::own(&runtime_dir.key())?,
+    };
+
+    // The subscription comes before the first look, so that nothing is missed between the two.
+    let mut netlink = kernel("a netlink socket", Netlink::open())?;
+    let interfaces = kernel("a netlink socket", Netlink::interfaces())?;
+    let link_locals = kernel("a netlink socket", netlink.link_locals())?;
+    let lookups = kernel("a netlink socket", Lookups::open())?;
+    let link_socket = kernel("a packet socket", LinkSocket::open())?;
+    let mac = mac(&node, &interfaces)?;
+    check_address(&node, &lookups)?;
+
+    let pins = runtime_dir.pin_name();
+    let (plane, found) = Plane::open(options, &pins, (&site, &node, key), mac, &interfaces)?;
+    let start = Start {
+        node,
+        site,
+        overrides: found.overrides,
+        interfaces,
+        lease_remaining: found.lease_remaining,
+        adopted: found.adopted,
+        seed: u64::from(std::process::id()),
+    };
+    let now = started.now();
+    let mut director = Director::new(start, now);
+    link_locals.into_iter().for_each(|input: Input| director.handle(input, now));
+    let config = options.config.clone();
+    let detach = options.detach_on_exit;
+    let parts = Parts { config, detach, started, director, plane, netlink, lookups, link_socket };
+    let (plane, keep) = serve(Driver::new(parts), &runtime_dir).await?;
+    if keep { Ok(()) } else { plane.detach() }
+}
+
+/// Runs the loop and the control socket beside it.
+async fn serve(driver: Driver, runtime_dir: &RuntimeDir) -> Result<(Plane, bool), RunError> {
+    let path = runtime_dir.socket();
+    let server = ControlServer::bind(&path).map_err(|error| RunError::Runtime { path, error })?;
+    let (sender, questions) = mpsc::channel(QUESTIONS);
+    tokio::select! {
+        outcome = driver.run(questions) => outcome,
+        () = server.serve(sender) => unreachable!("the control socket is served for ever"),
+    }
+}
+
+fn kernel<T>(what: &'static str, outcome: std::io::Result<T>) -> Result<T, RunError> {
+    outcome.map_err(|error| RunError::Kernel { what, error })
+}
+
+fn mac(node: &Node, interfaces: &[Interface]) -> Result<Mac, RunError> {
+    let refused = |because| RunError::Interface {
+        name: node.interface.clone(),
+        because,
+        there_are: interfaces.iter().map(|interface| interface.name.clone()).collect(),
+    };
+    let interface = interfaces.iter().find(|interface| interface.name == node.interface);
+    let interface = interface.ok_or_else(|| refused("does not exist"))?;
+    interface.mac.filter(|mac| mac.is_host()).ok_or_else(|| refused("is no Ethernet interface"))
+}
+
+/// A node that runs on another machine than the configuration means would answer for addresses that are not its own.
+fn check_address(node: &Node, lookups: &Lookups) -> Result<(), RunError> {
+    match lookups.route(node.address) {
+        Route::Local => Ok(()),
+        Route::OnLink { .. } | Route::Via { .. } | Route::Unreachable => {
+            Err(RunError::Address { node: node.name.clone(), address: node.address })
+        }
+    }
+}
