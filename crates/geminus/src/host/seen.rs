@@ -196,11 +196,17 @@ fn ways(netlink: &mut Netlink, network: &Network, wanted: &Wanted) -> Vec<Way> {
         let source =
             Some(*from).filter(|from| network.addresses.iter().any(|placed| placed.address == *from));
         for client in wanted.clients_of(*from) {
-            let departure = netlink.departure(source, client).map_err(|error| error.to_string());
+            let departure = netlink.departure(source, client).map_err(|error| in_words(&error));
             ways.push(Way { from: *from, client, departure });
         }
     }
     ways
+}
+
+/// The words of an error without its number.
+fn in_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
 fn taken(listeners: &[Listener], wanted: &Wanted) -> Vec<(IpAddr, Port, Option<bool>)> {

@@ -50,7 +50,7 @@ pub(crate) fn render(event: &Event, look: Look) -> String {
     page.line(&[
         Cell::new(Tone::Faint, moment(event.unix_ms)),
         Cell::new(Tone::Faint, format!("{:>6}", event.number)),
-        Cell::new(Tone::Strong, format!("{:<16}", event.kind)),
+        Cell::new(Tone::Strong, format!("{:<18}", event.kind)),
         Cell::plain(&event.message),
     ]);
     page.into_text()

@@ -13,12 +13,11 @@ use crate::verbs::{another_answer, ask, in_json, json_text, print};
 
 /// Asks and prints.
 pub(crate) fn run(args: &ExplainArgs, look: Look) -> Result<Exit, Failure> {
-    let query = query(args)?;
-    let explanation = match ask(&args.daemon, Request::Explain(query.clone()))? {
+    let explanation = match ask(&args.daemon, Request::Explain(query(args)?))? {
         Outcome::Explanation(explanation) => explanation,
         other => return Err(another_answer(&other)),
     };
-    let text = if args.daemon.json { json_text(&explanation) } else { render(&query, &explanation, look) };
+    let text = if args.daemon.json { json_text(&explanation) } else { render(&explanation, look) };
     let done = print(&text)?;
     // The promise that the kernel decides nothing the host build cannot decide is broken: the answer is no.
     if explanation.kernel == explanation.host { Ok(done) } else { Err(in_json(false, disagreement())) }
@@ -66,9 +65,8 @@ fn with_port(end: Endpoint, transport: Transport, word: &str) -> Result<SocketAd
 }
 
 /// The page for people.
-pub(crate) fn render(query: &ExplainQuery, explanation: &Explanation, look: Look) -> String {
+pub(crate) fn render(explanation: &Explanation, look: Look) -> String {
     let mut page = Page::new(look);
-    page.line(&[Cell::new(Tone::Strong, title(query))]);
     for (index, step) in explanation.steps.iter().enumerate() {
         page.line(&[Cell::new(Tone::Faint, format!("{:>3}.", index + 1)), Cell::plain(step)]);
     }
@@ -83,17 +81,6 @@ pub(crate) fn render(query: &ExplainQuery, explanation: &Explanation, look: Look
     row("daemon", &explanation.host);
     page.table(&table);
     page.into_text()
-}
-
-fn title(query: &ExplainQuery) -> String {
-    match query.protocol.as_str() {
-        "icmp" => format!("echo request, {} to {}", query.source.ip(), query.destination.ip()),
-        "tcp" if query.first => {
-            format!("tcp, {} to {}, first segment (SYN)", query.source, query.destination)
-        }
-        "tcp" => format!("tcp, {} to {}, a later segment (ACK)", query.source, query.destination),
-        other => format!("{other}, {} to {}", query.source, query.destination),
-    }
 }
 
 #[cfg(test)]
@@ -114,8 +101,7 @@ mod tests {
 
     #[test]
     fn the_path_is_told_step_by_step() {
-        let query = asked(&["tcp", "203.0.113.9:40000", "198.51.100.80:80"]).expect("a packet");
-        insta::assert_snapshot!(render(&query, &sample::explanation(), sample::EYES));
+        insta::assert_snapshot!(render(&sample::explanation(), sample::EYES));
     }
 
     #[test]
@@ -129,7 +115,6 @@ mod tests {
     fn an_echo_request_has_no_port() {
         let query = asked(&["icmp", "203.0.113.9", "198.51.100.80"]).expect("a packet");
         assert_eq!((query.source.port(), query.destination.port()), (0, 0));
-        assert_eq!(title(&query), "echo request, 203.0.113.9 to 198.51.100.80");
     }
 
     #[test]
