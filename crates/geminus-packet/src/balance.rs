@@ -79,7 +79,7 @@ pub(crate) fn balance<T: Tables>(
             bucket.forget(&found);
         }
     }
-    newcomer(tables, globals, packet, tag, bytes, ticks)
+    newcomer(tables, globals, &packet.blurred(globals.nothing.load()), tag, bytes, ticks)
 }
 
 /// Whether a SYN that meets its old flow is a new connection that must not go where the old one went.

@@ -63,7 +63,7 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict
     };
     match early {
         Some(verdict) => verdict,
-        None => balance(tables, globals, &packet.blurred(globals.nothing.load()), frame.length() as u64, now),
+        None => balance(tables, globals, &packet, frame.length() as u64, now),
     }
 }
 
