@@ -80,6 +80,12 @@ pub enum RunError {
         /// Its address.
         address: IpAddr,
     },
+    /// The process may not do what the daemon has to do.
+    #[error("the process lacks {}", missing.join(", "))]
+    Capabilities {
+        /// The capabilities it has not.
+        missing: Vec<&'static str>,
+    },
     /// A kernel service is refused.
     #[error("cannot open {what}: {error}")]
     Kernel {
@@ -120,8 +126,8 @@ impl RunError {
                 format!("set the node's interface to one of {}", there_are.join(", "))
             }
             Self::Address { .. } => "name another node with --node, or add the address to the interface".to_owned(),
-            Self::Kernel { error, .. } if error.kind() == io::ErrorKind::PermissionDenied => {
-                "run as root, or with CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON".to_owned()
+            Self::Capabilities { .. } => {
+                "run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON".to_owned()
             }
             Self::Kernel { .. } => "the kernel needs CONFIG_PACKET and CONFIG_NETLINK".to_owned(),
             Self::Plane { hint, .. } => return hint.clone(),

@@ -67,10 +67,12 @@ impl Plane {
         let mut links = data.remembered_links();
         links.retain(|_, link| still_there(link, interfaces));
         let overrides = data.overrides().clone();
+        let before = data.lease_remaining();
         let mut plane = Self { data, links };
         match plane.begin(site, &overrides) {
             Ok(taken_over) => {
-                let lease_remaining = plane.data.lease_remaining();
+                // Tables that were made anew have the lease only since it was carried over from the old ones.
+                let lease_remaining = if before.is_zero() { plane.data.lease_remaining() } else { before };
                 let adopted = taken_over || !lease_remaining.is_zero();
                 Ok((plane, Found { adopted, lease_remaining, overrides }))
             }

@@ -4,8 +4,15 @@ use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::error::RunError;
+
+/// A killed daemon is gone well within half a second.
+const TRIES: u32 = 25;
+
+/// See [`TRIES`].
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 
 const LOCK: &str = "geminus.lock";
 const SOCKET: &str = "geminus.sock";
@@ -34,12 +41,8 @@ impl RuntimeDir {
             .custom_flags(libc::O_NOFOLLOW)
             .open(&file)
             .map_err(|error| refused(&file, error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(RunError::Occupied { pid: pid(&mut lock), runtime_dir: path });
-            }
-            Err(TryLockError::Error(error)) => return Err(refused(&file, error)),
+        if !lock_patiently(&lock).map_err(|error| refused(&file, error))? {
+            return Err(RunError::Occupied { pid: pid(&mut lock), runtime_dir: path });
         }
         write_pid(&mut lock).map_err(|error| refused(&file, error))?;
         Ok(Self { path, _lock: lock })
@@ -62,6 +65,18 @@ impl RuntimeDir {
             last.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').take(32).collect();
         format!("{letters}-{digits}")
     }
+}
+
+/// Whether the lock is ours now. A daemon that was just killed holds it until its memory is given back.
+fn lock_patiently(lock: &File) -> io::Result<bool> {
+    for _ in 0..TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(BETWEEN_TRIES),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 fn pid(lock: &mut File) -> Option<u32> {

@@ -46,6 +46,7 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
     let started = Clock::start();
     let site = Arc::new(site_file::read(&options.config)?);
     let node = site_file::node(&site, options.node.as_deref())?;
+    check_capabilities(capabilities())?;
     let runtime_dir = RuntimeDir::take(&options.runtime_dir)?;
     let key = match &site.key_file {
         Some(path) => site_key::from_file(path)?,
@@ -93,6 +94,28 @@ async fn serve(driver: Driver, runtime_dir: &RuntimeDir) -> Result<(Plane, bool)
     }
 }
 
+/// The effective capabilities of this process (`proc_pid_status(5)`); all of them if they cannot be known.
+fn capabilities() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let digits = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    digits.and_then(|digits| u64::from_str_radix(digits.trim(), 16).ok()).unwrap_or(u64::MAX)
+}
+
+/// Looked at first, because the kernel's own refusals name everything but the capability that is missing.
+fn check_capabilities(effective: u64) -> Result<(), RunError> {
+    const SYS_ADMIN: u64 = 1 << 21;
+    // Numbers of linux/capability.h, and what includes them.
+    let needed = [
+        ("CAP_NET_ADMIN", 1 << 12),
+        ("CAP_NET_RAW", 1 << 13),
+        ("CAP_PERFMON", 1 << 38 | SYS_ADMIN),
+        ("CAP_BPF", 1 << 39 | SYS_ADMIN),
+    ];
+    let missing: Vec<_> =
+        needed.into_iter().filter(|(_, any)| effective & any == 0).map(|(name, _)| name).collect();
+    if missing.is_empty() { Ok(()) } else { Err(RunError::Capabilities { missing }) }
+}
+
 fn kernel<T>(what: &'static str, outcome: std::io::Result<T>) -> Result<T, RunError> {
     outcome.map_err(|error| RunError::Kernel { what, error })
 }
@@ -115,5 +138,21 @@ fn check_address(node: &Node, lookups: &Lookups) -> Result<(), RunError> {
         Route::OnLink { .. } | Route::Via { .. } | Route::Unreachable => {
             Err(RunError::Address { node: node.name.clone(), address: node.address })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_missing_capability_is_named() {
+        const NEEDED: u64 = 1 << 12 | 1 << 13 | 1 << 38 | 1 << 39;
+        check_capabilities(NEEDED).expect("exactly enough");
+        check_capabilities(1 << 12 | 1 << 13 | 1 << 21).expect("CAP_SYS_ADMIN includes the rest");
+        let error = check_capabilities(NEEDED & !(1 << 38)).expect_err("too little");
+        assert_eq!(error.to_string(), "the process lacks CAP_PERFMON");
+        let error = check_capabilities(0).expect_err("too little");
+        assert_eq!(error.to_string(), "the process lacks CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_BPF");
     }
 }
