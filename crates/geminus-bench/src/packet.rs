@@ -1,0 +1,248 @@
+//! Nanoseconds a packet, path by path: gross less what the empty program in the same slot takes, batch by batch in turn.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::programs::ProgramFd;
+use geminus_packet::verdict::{REASONS, reasons};
+use serde::Serialize;
+
+use crate::feeder::{Feeder, Traffic};
+use crate::frame::NODE;
+use crate::path::{self, Before, Output, Path, TX, Tables};
+use crate::stage::{SERVERS, Stage, server_mac};
+
+/// How much is measured.
+#[derive(Debug, Clone)]
+pub(crate) struct Effort {
+    /// Only paths whose name has this in it.
+    pub(crate) only: String,
+    /// Only the paths of the quick set.
+    pub(crate) quick: bool,
+    /// How often the whole list is gone through.
+    pub(crate) passes: u32,
+    /// Batches of a path before the next one has its turn; one more warms up.
+    pub(crate) batches: u32,
+}
+
+/// What one path came to.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Row {
+    pub(crate) path: String,
+    pub(crate) net: Spread,
+    pub(crate) gross: Spread,
+    /// The empty program in the same slot, fed the same.
+    pub(crate) empty: Spread,
+    /// Nanoseconds that are promised.
+    pub(crate) target: Option<u64>,
+    /// How the packets were counted, most first, in per cent.
+    pub(crate) reasons: Vec<(String, f64)>,
+    pub(crate) batches: usize,
+}
+
+/// Least and median of some batches, nanoseconds a packet.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Spread {
+    pub(crate) min: f64,
+    pub(crate) median: f64,
+}
+
+/// More than any cache holds.
+const CACHES: usize = 64 << 20;
+
+struct Series {
+    path: Path,
+    next: u64,
+    gross: Vec<u64>,
+    empty: Vec<u64>,
+    reasons: [u64; REASONS],
+}
+
+/// Measures every path; the yardsticks come first.
+pub(crate) fn measure(effort: &Effort, mut say: impl FnMut(&str)) -> Result<Vec<Row>> {
+    let start = Instant::now();
+    let mut feeder = Feeder::load()?;
+    let empty = feeder.yardstick("empty")?;
+    let mut series: Vec<_> = path::paths().into_iter().filter(|path| (path.quick || !effort.quick) && path.name.contains(&effort.only)).enumerate().map(|(at, path)| Series::new(path, (at as u64) << 24)).collect();
+    let mut stages = BTreeMap::new();
+    for tables in series.iter().map(|one| one.path.tables) {
+        if !stages.contains_key(&tables) {
+            stages.insert(tables, prepare(&mut feeder, tables).with_context(|| format!("preparing {tables:?}"))?);
+        }
+    }
+    for one in &mut series {
+        let stage = &stages[&one.path.tables];
+        one.check(&mut feeder, stage).with_context(|| format!("checking {}", one.path.name))?;
+    }
+    say(&format!("flows are open after {:.1} s", start.elapsed().as_secs_f64()));
+    let mut yardstick = Series::new(rewriting(), 0);
+    let rewrite = feeder.yardstick("rewrite")?;
+    for pass in 1..=effort.passes {
+        yardstick.measure_bare(&mut feeder, &rewrite, &empty, effort.batches)?;
+        for one in &mut series {
+            let stage = &stages[&one.path.tables];
+            one.measure(&mut feeder, stage, &empty, effort.batches).with_context(|| one.path.name)?;
+        }
+        say(&format!("pass {pass} of {} after {:.1} s", effort.passes, start.elapsed().as_secs_f64()));
+    }
+    for (tables, stage) in &stages {
+        say(&format!("tables {tables:?}: {:.1} % of the flow slots taken, cold side {}", stage.fill() * 100.0, stage.keeps_tuples()));
+    }
+    Ok([yardstick].into_iter().chain(series).map(Series::row).collect())
+}
+
+/// The yardstick's own row.
+fn rewriting() -> Path {
+    let mut path = path::paths().into_iter().next().expect("there are paths");
+    path.name = "yardstick: parse IP, swap hardware addresses, send";
+    path.target = None;
+    path
+}
+
+fn prepare(feeder: &mut Feeder, tables: Tables) -> Result<Stage> {
+    let (size, tuples) = match tables {
+        Tables::Default | Tables::Fresh | Tables::Tight | Tables::Full => ("1Mi", true),
+        Tables::Wide4 | Tables::Wide6 | Tables::WideUdp => ("2Mi", true),
+    };
+    let stage = Stage::new(size, tuples)?;
+    for resident in path::residents(tables) {
+        let count = resident.flows.map_or(1, |flows| flows.count);
+        let opening = Traffic { opening: true, ..resident };
+        let packets = count as u32 * 2;
+        let batch = feeder.feed(stage.program(), &opening, 0, packets)?;
+        ensure!(batch.actions[TX] == u64::from(packets), "flows cannot be opened: {:?}", batch.actions);
+    }
+    Ok(stage)
+}
+
+impl Series {
+    fn new(path: Path, next: u64) -> Self {
+        Self { path, next, gross: Vec::new(), empty: Vec::new(), reasons: [0; REASONS] }
+    }
+
+    /// One frame of the path, byte for byte.
+    fn check(&mut self, feeder: &mut Feeder, stage: &Stage) -> Result<()> {
+        self.make_ready(feeder, stage, 1)?;
+        let given = self.path.traffic.frame_of(self.next)?;
+        let got = feeder.feed(stage.program(), &self.path.traffic, self.next, 1)?;
+        ensure!(got.actions[self.path.action] == 1, "came back with {:?}", got.actions);
+        match &self.path.output {
+            Output::Same => ensure!(got.frame == given, "the frame changed: {:02x?} became {:02x?}", given, got.frame),
+            Output::Exactly(wanted) => ensure!(got.frame == *wanted, "{:02x?}, not {:02x?}", got.frame, wanted),
+            Output::ToServer => {
+                let to_server = (1..=SERVERS).any(|number| got.frame[..6] == server_mac(number));
+                ensure!(to_server && got.frame[6..12] == NODE, "goes to {:02x?}", &got.frame[..12]);
+                ensure!(got.frame[12..] == given[12..], "more than hardware addresses changed");
+            }
+        }
+        self.advance(1);
+        Ok(())
+    }
+
+    fn measure(&mut self, feeder: &mut Feeder, stage: &Stage, empty: &ProgramFd, batches: u32) -> Result<()> {
+        let runs = self.path.batch;
+        for round in 0..=batches {
+            let bare = feeder.feed(empty, &self.path.traffic, self.next, runs)?;
+            self.make_ready(feeder, stage, runs)?;
+            let before = stage.reasons();
+            let batch = feeder.feed(stage.program(), &self.path.traffic, self.next, runs)?;
+            let counted = batch.actions[self.path.action];
+            ensure!(counted == u64::from(runs), "came back with {:?}", batch.actions);
+            self.count(&before, &stage.reasons(), runs)?;
+            self.advance(runs);
+            if round > 0 {
+                self.empty.push(bare.nanoseconds);
+                self.gross.push(batch.nanoseconds);
+            }
+        }
+        Ok(())
+    }
+
+    /// A program without tables.
+    fn measure_bare(&mut self, feeder: &mut Feeder, program: &ProgramFd, empty: &ProgramFd, batches: u32) -> Result<()> {
+        for round in 0..=batches {
+            let bare = feeder.feed(empty, &self.path.traffic, 0, self.path.batch)?;
+            let batch = feeder.feed(program, &self.path.traffic, 0, self.path.batch)?;
+            ensure!(batch.actions[TX] == u64::from(self.path.batch), "the yardstick answered {:?}", batch.actions);
+            if round > 0 {
+                self.empty.push(bare.nanoseconds);
+                self.gross.push(batch.nanoseconds);
+            }
+        }
+        Ok(())
+    }
+
+    fn make_ready(&self, feeder: &mut Feeder, stage: &Stage, runs: u32) -> Result<()> {
+        match &self.path.before {
+            Before::Nothing => {}
+            Before::Forgotten => {
+                stage.forget_provisional();
+                self.flush();
+            }
+            Before::EachBatch(first) => {
+                stage.forget_provisional();
+                if self.path.tables == Tables::Fresh {
+                    stage.forget_flows();
+                }
+                self.flush();
+                feeder.feed(stage.program(), first, self.next, runs)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Scanning the tables brought them into the caches; this brings them out again.
+    fn flush(&self) {
+        std::hint::black_box(vec![1_u8; CACHES]);
+    }
+
+    fn count(&mut self, before: &[u64; REASONS], after: &[u64; REASONS], runs: u32) -> Result<()> {
+        let mut notes = String::new();
+        for reason in reasons() {
+            let at = usize::from(reason.counter.0);
+            let packets = after[at] - before[at];
+            self.reasons[at] += packets;
+            if packets > 0 {
+                notes += &format!(" {} {packets}", reason.name);
+            }
+        }
+        let at = usize::from(self.path.reason.0);
+        let share = (after[at] - before[at]) as f64 / f64::from(runs);
+        ensure!(share >= self.path.share, "the packets took other paths:{notes}");
+        Ok(())
+    }
+
+    fn advance(&mut self, runs: u32) {
+        if self.path.goes_on {
+            self.next += u64::from(runs);
+        }
+    }
+
+    fn row(self) -> Row {
+        let batches = self.gross.len();
+        let (gross, empty) = (spread(self.gross.iter().copied()), spread(self.empty.iter().copied()));
+        let runs: u64 = self.reasons.iter().take(96).sum();
+        let mut counted: Vec<_> = reasons()
+            .map(|reason| (reason.name.to_owned(), self.reasons[usize::from(reason.counter.0)] as f64 * 100.0 / runs.max(1) as f64))
+            .filter(|(_, share)| *share > 0.0)
+            .collect();
+        counted.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Row {
+            path: self.path.name.to_owned(),
+            net: Spread { min: gross.min - empty.min, median: gross.median - empty.median },
+            gross,
+            empty,
+            target: self.path.target,
+            reasons: counted,
+            batches,
+        }
+    }
+}
+
+fn spread(batches: impl Iterator<Item = u64>) -> Spread {
+    let mut batches: Vec<_> = batches.map(|nanoseconds| nanoseconds as f64).collect();
+    batches.sort_by(f64::total_cmp);
+    let median = batches.get(batches.len() / 2).copied().unwrap_or(f64::NAN);
+    Spread { min: batches.first().copied().unwrap_or(f64::NAN), median }
+}
