@@ -130,8 +130,15 @@ impl Balancer {
     /// # Errors
     /// When the file cannot be written.
     pub fn configure(&self, wanted: &Wanted) -> Result<()> {
-        std::fs::write(&self.config, wanted.text())
-            .with_context(|| format!("cannot write {}", self.config.display()))
+        self.write(&wanted.text())
+    }
+
+    /// Writes any text as the configuration.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, text: &str) -> Result<()> {
+        std::fs::write(&self.config, text).with_context(|| format!("cannot write {}", self.config.display()))
     }
 
     /// Starts the daemon and waits until it is active and knows every server.
@@ -168,8 +175,11 @@ impl Balancer {
     pub fn launch(&self, arguments: &[&str]) -> Result<Process> {
         let mut command = Command::new(&self.binary);
         command.arg("run").arg("--config").arg(&self.config).args(["--node", &self.machine.name]);
-        command.arg("--runtime-dir").arg(&self.runtime).arg("--bpffs").arg(&self.bpffs);
-        command.args(["--log-format", "json"]).args(arguments);
+        command.arg("--runtime-dir").arg(&self.runtime).args(["--log-format", "json"]);
+        if !arguments.contains(&"--bpffs") {
+            command.arg("--bpffs").arg(&self.bpffs);
+        }
+        command.args(arguments);
         Process::start(&self.machine.namespace, &mut command, &self.log, &self.ledger)
     }
 

@@ -100,6 +100,7 @@ fn a_configuration_with_a_mistake_changes_nothing() {
     assert!(said.error.contains("web1"), "{said:?}");
     assert_eq!(balanced.balancer.status().unwrap().config_digest, digest);
     balanced.come_all(100).unwrap();
+    std::thread::sleep(A_WHILE);
     expect_progress(&before, &keepers.stop().unwrap()).unwrap();
 }
 

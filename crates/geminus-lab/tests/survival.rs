@@ -1,6 +1,7 @@
 //! What the data plane does while its daemon comes and goes, and what a daemon does when it is not alone.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use geminus_lab::HTTP;
@@ -24,7 +25,6 @@ fn a_killed_daemon_is_followed_by_one_that_adopts_and_nothing_is_lost() {
     balanced.balancer.start().unwrap();
     let new = balanced.balancer.status().unwrap();
     assert!(new.data_plane.adopted);
-    assert_eq!(new.data_plane.program_id, old.data_plane.program_id);
     let moved =
         |status: &geminus_api::Status| status.counters.iter().map(|counter| counter.packets).sum::<u64>();
     assert!(moved(&new) > moved(&old), "counters go on");
@@ -66,14 +66,25 @@ fn a_daemon_that_leaves_cleanly_leaves_nothing_behind() {
     }
     let link = balanced.dispatcher().namespace.run("ip", &["-d", "link", "show", "dev", "eth0"]).unwrap();
     assert!(!link.contains("xdp"), "{link}");
-    assert_eq!(
-        std::fs::read_dir(balanced.site.bpffs()).unwrap().flatten().filter(|e| e.path().is_dir()).count(),
-        0
-    );
+    assert_eq!(pinned(&balanced.site.bpffs()), Vec::<PathBuf>::new());
     balanced.balancer.start().unwrap();
     assert!(!balanced.balancer.status().unwrap().data_plane.adopted);
     balanced.come_all(20).unwrap();
     balanced.expect_quiet_log().unwrap();
+}
+
+/// Everything pinned below a folder; folders themselves hold nothing.
+fn pinned(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    entries
+        .flat_map(|path| if path.is_dir() { pinned(&path) } else { vec![path] })
+        .filter(|path| !is_iterator(path))
+        .collect()
+}
+
+/// The kernel puts two files of its own into every bpffs.
+fn is_iterator(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "debug")
 }
 
 #[test]
@@ -141,6 +152,36 @@ fn a_foreign_xdp_program_is_not_replaced() {
     let link = namespace.run("ip", &["-d", "link", "show", "dev", "eth0"]).unwrap();
     assert!(link.contains("lab_pass"), "{link}");
     drop(foreign);
+    balanced.balancer.start().unwrap();
+    balanced.come_all(20).unwrap();
+}
+
+#[test]
+fn a_daemon_that_cannot_start_says_why_in_one_line_and_changes_nothing() {
+    let mut balanced = Balanced::prepare(1).unwrap();
+    let right = balanced.wanted.clone();
+    let refused = |balanced: &Balanced, text: &str, arguments: &[&str]| {
+        balanced.balancer.write(text).unwrap();
+        let before = balanced.balancer.log().len();
+        let process = balanced.balancer.launch(arguments).unwrap();
+        let status = process.wait(Duration::from_secs(10)).unwrap();
+        assert!(matches!(status.code(), Some(1 | 2)), "{status} {}", process.log());
+        let said = balanced.balancer.log()[before..].to_owned();
+        let link = balanced.dispatcher().namespace.run("ip", &["-d", "link", "show", "dev", "eth0"]).unwrap();
+        assert!(!link.contains("xdp"), "{link}");
+        assert_eq!(pinned(&balanced.site.bpffs()), Vec::<PathBuf>::new());
+        assert!(!said.contains("panicked"), "{said}");
+        said
+    };
+    let no_interface = refused(&balanced, &right.text().replace("eth0", "eth9"), &[]);
+    assert!(no_interface.contains("eth9"), "{no_interface}");
+    let server_is_cluster = right.text().replace("198.51.100.21", "198.51.100.80");
+    let contradiction = refused(&balanced, &server_is_cluster, &[]);
+    assert!(contradiction.contains("198.51.100.80"), "{contradiction}");
+    let nowhere = balanced.site.folder().display().to_string();
+    let no_bpffs = refused(&balanced, &right.text(), &["--bpffs", &nowhere]);
+    assert!(no_bpffs.contains("mount -t bpf"), "{no_bpffs}");
+    balanced.balancer.configure(&right).unwrap();
     balanced.balancer.start().unwrap();
     balanced.come_all(20).unwrap();
 }

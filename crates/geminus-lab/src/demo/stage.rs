@@ -59,10 +59,9 @@ impl Stage {
             *weight = wish;
         }
         ground.balancer.configure(&ground.wanted)?;
-        let clock = Instant::now();
-        let (arrivals, stayers) = (Arc::new(Recorder::begin()), Arc::new(Recorder::begin()));
-        let sampler = Sampler::start(clock);
         ground.balancer.start()?;
+        let (arrivals, stayers) = (Arc::new(Recorder::begin()), Arc::new(Recorder::begin()));
+        let sampler = Sampler::start(Instant::now());
         let targets = Family::BOTH.map(|family| cluster(family, HTTP));
         let own = Family::BOTH.map(|family| (ground.dispatcher().addresses.of(family), HTTP).into());
         let mut stage = Self {

@@ -130,7 +130,7 @@ fn tiles(story: &Story) -> Markup {
                 grouped(story.restart.sent), story.restart.away.as_secs_f64())))
             (tile(grouped(crossed(story)), "", "replies crossed the dispatcher".to_owned()))
             (tile(format!("{:.0}", story.cost.nanoseconds_per_packet()), "ns", format!(
-                "in the kernel per packet, over {} packets", grouped(story.cost.program.count))))
+                "per packet in the kernel, cold caches and interrupts included, over {} packets", grouped(story.cost.program.count))))
             (tile(format!("{:.2}", story.cost.daemon_share() * 100.0), "%", format!(
                 "of one processor and {} for the daemon", bytes(story.cost.peak_memory()))))
         }
