@@ -27,10 +27,7 @@ pub(crate) enum Answer {
     /// One reply.
     One(Box<Outcome>),
     /// Past events, and where further ones come from if they are wanted.
-    Events {
-        past: Vec<Event>,
-        next: Option<broadcast::Receiver<Event>>,
-    },
+    Events { past: Vec<Event>, next: Option<broadcast::Receiver<Event>> },
 }
 
 /// Longest line a client may send. A call has a few hundred bytes.

@@ -114,7 +114,10 @@ impl Driver {
     }
 
     /// Runs until it is told to leave; returns the data plane and whether it is to stay.
-    pub(crate) async fn run(mut self, mut questions: mpsc::Receiver<Question>) -> Result<(Plane, bool), RunError> {
+    pub(crate) async fn run(
+        mut self,
+        mut questions: mpsc::Receiver<Question>,
+    ) -> Result<(Plane, bool), RunError> {
         let mut signals = Signals::listen()?;
         let beat = self.supervisor.watchdog();
         let mut watchdog = interval(beat.unwrap_or(Duration::from_secs(3600)));
@@ -142,8 +145,9 @@ impl Driver {
                 Some(question) = questions.recv() => self.question(question),
                 Some(read) = self.reads.1.recv() => self.site_was_read(read),
                 _ = signals.hang_up.recv() => self.begin_reload(None),
-                _ = signals.terminate.recv() => self.stop(),
-                _ = signals.interrupt.recv() => self.stop(),
+                _ = signals.terminate.recv() => self.hear(Input::Stop { detach: self.parts.detach }),
+                // Whoever presses ^C, or sends what it sends, wants the end of all of it.
+                _ = signals.interrupt.recv() => self.hear(Input::Stop { detach: false }),
                 _ = watchdog.tick(), if beat.is_some() => self.supervisor.alive(),
             }
         }
@@ -270,7 +274,8 @@ impl Driver {
             }
             Request::Events(query) => {
                 let after = query.after.unwrap_or(0);
-                let past = director.journal().after(after).map(|event| self.parts.started.event(event)).collect();
+                let past =
+                    director.journal().after(after).map(|event| self.parts.started.event(event)).collect();
                 let next = query.follow.then(|| self.events.subscribe());
                 drop(answer.send(Answer::Events { past, next }));
                 return;
@@ -279,7 +284,13 @@ impl Driver {
         drop(answer.send(Answer::One(Box::new(outcome))));
     }
 
-    fn order(&mut self, answer: oneshot::Sender<Answer>, server: String, cluster: Option<String>, wish: Wish) {
+    fn order(
+        &mut self,
+        answer: oneshot::Sender<Answer>,
+        server: String,
+        cluster: Option<String>,
+        wish: Wish,
+    ) {
         let ticket = self.ticket(answer);
         self.hear(Input::Order { ticket, order: Order { server, cluster, wish } });
     }
@@ -312,11 +323,6 @@ impl Driver {
             }
         };
         self.hear(Input::Reload { ticket, outcome });
-    }
-
-    fn stop(&mut self) {
-        let detach = self.parts.detach;
-        self.hear(Input::Stop { detach });
     }
 }
 

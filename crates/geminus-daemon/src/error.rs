@@ -125,7 +125,9 @@ impl RunError {
             Self::Interface { there_are, .. } => {
                 format!("set the node's interface to one of {}", there_are.join(", "))
             }
-            Self::Address { .. } => "name another node with --node, or add the address to the interface".to_owned(),
+            Self::Address { .. } => {
+                "name another node with --node, or add the address to the interface".to_owned()
+            }
             Self::Capabilities { .. } => {
                 "run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_PERFMON".to_owned()
             }

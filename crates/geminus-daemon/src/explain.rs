@@ -32,15 +32,16 @@ pub(crate) fn explain(
     } else if !asked.same_bytes {
         steps.push("both decide the same, but leave different bytes in the packet".to_owned());
     }
-    Ok(Explanation { kernel: path(director, plane, asked.kernel), host: path(director, plane, asked.host), steps })
+    Ok(Explanation {
+        kernel: path(director, plane, asked.kernel),
+        host: path(director, plane, asked.host),
+        steps,
+    })
 }
 
 fn question(query: &ExplainQuery) -> Result<Question, ApiError> {
-    let refused = |message: String, hint: &str| ApiError {
-        message,
-        hint: Some(hint.to_owned()),
-        details: Vec::new(),
-    };
+    let refused =
+        |message: String, hint: &str| ApiError { message, hint: Some(hint.to_owned()), details: Vec::new() };
     let (source, destination) = (query.source, query.destination);
     if source.is_ipv4() != destination.is_ipv4() {
         let message = format!("{source} and {destination} are of different families");
@@ -72,7 +73,8 @@ fn destination_steps(director: &Director, plane: &mut Plane, query: &ExplainQuer
         format!("from {source} to {destination}")
     };
     let mut steps = vec![format!("{what} {ends}")];
-    let cluster = director.site().clusters.iter().find(|cluster| cluster.addresses.contains(&destination.ip()));
+    let cluster =
+        director.site().clusters.iter().find(|cluster| cluster.addresses.contains(&destination.ip()));
     let Some(cluster) = cluster else {
         steps.push(format!("{} is no cluster address", destination.ip()));
         return steps;
@@ -95,7 +97,11 @@ fn destination_steps(director: &Director, plane: &mut Plane, query: &ExplainQuer
         steps.push(match service {
             Some(service) => {
                 let servers = service.servers.len();
-                format!("service {} {} takes it; it has {servers} servers", service.protocol.word(), service.ports)
+                format!(
+                    "service {} {} takes it; it has {servers} servers",
+                    service.protocol.word(),
+                    service.ports
+                )
             }
             None => format!("no service of the cluster takes {} port {}", query.protocol, destination.port()),
         });
@@ -168,6 +174,7 @@ fn path(director: &Director, plane: &mut Plane, verdict: Verdict) -> Path {
             .map(|(_, _, server)| server.name.clone()),
         Kind::Pass | Kind::Drop | Kind::Answer => None,
     };
-    let reason = verdict.reason().map_or_else(|| format!("{:?}", verdict.counter()), |reason| reason.name.to_owned());
+    let reason =
+        verdict.reason().map_or_else(|| format!("{:?}", verdict.counter()), |reason| reason.name.to_owned());
     Path { verdict: word.to_owned(), reason, server }
 }

@@ -21,3 +21,20 @@ mod supervisor;
 pub use error::RunError;
 pub use options::{LogFormat, RunOptions, XdpMode};
 pub use start::run;
+
+#[cfg(test)]
+mod tests {
+    use geminus_core::journal::{EventKind, Severity};
+
+    #[test]
+    fn the_operations_page_says_what_to_do_about_every_event() {
+        let page = include_str!("../../../docs/operations.md");
+        for &kind in EventKind::ALL {
+            let word = format!("`{}`", kind.word());
+            let row =
+                page.lines().find(|line| line.split('|').nth(1).is_some_and(|cell| cell.contains(&word)));
+            let row = row.unwrap_or_else(|| panic!("no row for {word}"));
+            assert_eq!(row.contains("**page**"), kind.severity() == Severity::Warn, "{word}");
+        }
+    }
+}

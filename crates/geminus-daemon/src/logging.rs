@@ -46,7 +46,8 @@ pub(crate) fn begin(format: LogFormat) -> LogGuard {
     }
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new("info"));
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue.clone()).with_ansi(colour);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(queue.clone()).with_ansi(colour);
     // journald stamps each line itself.
     let in_journal = std::env::var_os("JOURNAL_STREAM").is_some();
     let begun = match (format, in_journal) {

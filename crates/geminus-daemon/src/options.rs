@@ -13,7 +13,7 @@ pub struct RunOptions {
     pub runtime_dir: PathBuf,
     /// Where the BPF file system is mounted. Default `/sys/fs/bpf`.
     pub bpffs: PathBuf,
-    /// Whether the data plane keeps forwarding after SIGTERM (`--detach`).
+    /// Whether the data plane keeps forwarding after SIGTERM (`--detach`), for ten minutes. SIGINT always ends it.
     pub detach_on_exit: bool,
     /// Whether another program's place on the interface may be taken.
     pub replace_foreign: bool,

@@ -182,7 +182,8 @@ fn open_error(error: OpenError) -> RunError {
     match error {
         OpenError::Program(ProgramFailure::Verifier { kernel, cause, log_tail }) => RunError::Plane {
             message: format!("kernel {kernel} refused the program: {cause}"),
-            hint: ground_hint().or_else(|| Some("an earlier daemon's program goes on; please report this".to_owned())),
+            hint: ground_hint()
+                .or_else(|| Some("an earlier daemon's program goes on; please report this".to_owned())),
             details: log_tail.lines().map(str::to_owned).collect(),
         },
         OpenError::Program(failure) => {

@@ -17,11 +17,8 @@ const LONGEST: u64 = 256;
 
 /// The key in a file that an operator made: nobody but its owner may write it, and others may not read it.
 pub(crate) fn from_file(path: &Path) -> Result<SiteKey, RunError> {
-    let refused = |because: String, hint: &str| RunError::Key {
-        path: path.to_owned(),
-        because,
-        hint: hint.to_owned(),
-    };
+    let refused =
+        |because: String, hint: &str| RunError::Key { path: path.to_owned(), because, hint: hint.to_owned() };
     let mut file =
         File::open(path).map_err(|error| refused(error.to_string(), "make it as docs/operations.md says"))?;
     let metadata = file.metadata().map_err(|error| refused(error.to_string(), "look at the disk"))?;
@@ -31,10 +28,15 @@ pub(crate) fn from_file(path: &Path) -> Result<SiteKey, RunError> {
     }
     if mode & 0o037 != 0 {
         let because = format!("others may read or change it (mode {mode:04o})");
-        return Err(refused(because, &format!("chmod 0600 {}, and make another key if it leaked", path.display())));
+        return Err(refused(
+            because,
+            &format!("chmod 0600 {}, and make another key if it leaked", path.display()),
+        ));
     }
     let key = read(&mut file).map_err(|error| refused(error.to_string(), "look at the disk"))?;
-    key.ok_or_else(|| refused("it is not 64 hexadecimal digits".to_owned(), "make it as docs/operations.md says"))
+    key.ok_or_else(|| {
+        refused("it is not 64 hexadecimal digits".to_owned(), "make it as docs/operations.md says")
+    })
 }
 
 /// The key that the node made for itself; made now if there is none.
@@ -129,7 +131,8 @@ mod tests {
     #[test]
     fn only_64_hexadecimal_digits_are_a_key() {
         let dir = tempfile::tempdir().expect("a directory");
-        for good in ["0f".repeat(32), format!("{}\n", "0F".repeat(32)), format!("  {}\r\n", "00".repeat(32))] {
+        for good in ["0f".repeat(32), format!("{}\n", "0F".repeat(32)), format!("  {}\r\n", "00".repeat(32))]
+        {
             from_file(&file(dir.path(), &good, 0o600)).expect("good");
         }
         for bad in [String::new(), "0f".repeat(31), "0f".repeat(33), "0g".repeat(32), "é".repeat(32)] {

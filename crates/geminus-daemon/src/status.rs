@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, DataPlane, Fill, FlowRow, Flows, FlowsQuery, ServerRow, ServerState,
-    ServerStatus, Servers, ServiceStatus, Status,
+    ClusterState, ClusterStatus, Counter, DataPlane, Fill, FlowRow, Flows, FlowsQuery, ServerRow,
+    ServerState, ServerStatus, Servers, ServiceStatus, Status,
 };
 use geminus_core::director::Director;
 use geminus_core::model::{Cluster, Method, Select, Server, Service, Site};

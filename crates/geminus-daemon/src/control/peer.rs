@@ -37,7 +37,9 @@ mod tests {
     #[test]
     fn root_the_daemons_user_and_the_sockets_group_may_order_and_nobody_else() {
         let peer = |uid, gid, groups: &[u32]| Peer { uid, gid, groups: groups.to_vec() };
-        for friend in [peer(0, 0, &[]), peer(900, 1000, &[]), peer(1000, 800, &[]), peer(1000, 1000, &[4, 800])] {
+        for friend in
+            [peer(0, 0, &[]), peer(900, 1000, &[]), peer(1000, 800, &[]), peer(1000, 1000, &[4, 800])]
+        {
             assert!(friend.may_order(900, 800), "{friend:?}");
         }
         for stranger in [peer(1000, 1000, &[]), peer(1000, 1000, &[4, 24])] {

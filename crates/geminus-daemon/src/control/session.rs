@@ -64,11 +64,8 @@ async fn next_line(lines: &mut Lines) -> io::Result<Option<Vec<u8>>> {
 }
 
 fn parse(line: &[u8]) -> Result<Request, ApiError> {
-    let refused = |message: String, hint: &str| ApiError {
-        message,
-        hint: Some(hint.to_owned()),
-        details: Vec::new(),
-    };
+    let refused =
+        |message: String, hint: &str| ApiError { message, hint: Some(hint.to_owned()), details: Vec::new() };
     let hint = "a call is one line of JSON as in geminus-api";
     if line.len() > LINE_BYTES {
         return Err(refused(format!("the call is longer than {LINE_BYTES} bytes"), hint));

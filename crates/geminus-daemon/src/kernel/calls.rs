@@ -1,5 +1,8 @@
 //! The system calls that no safe wrapper offers: packet sockets with a filter, and the groups of a peer.
-#![allow(unsafe_code, reason = "AF_PACKET, classic BPF filters, SO_PEERGROUPS and AsyncFd have no safe wrapper")]
+#![allow(
+    unsafe_code,
+    reason = "AF_PACKET, classic BPF filters, SO_PEERGROUPS and AsyncFd have no safe wrapper"
+)]
 
 use std::io;
 use std::mem::{size_of, zeroed};

@@ -187,7 +187,11 @@ impl<'a> Iterator for Messages<'a> {
 }
 
 /// Sends one request and returns the messages that answer it.
-pub(super) fn ask(socket: &Socket, request: RouteNetlinkMessage, flags: u16) -> io::Result<Vec<RouteNetlinkMessage>> {
+pub(super) fn ask(
+    socket: &Socket,
+    request: RouteNetlinkMessage,
+    flags: u16,
+) -> io::Result<Vec<RouteNetlinkMessage>> {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST | flags;
     header.sequence_number = 1;
