@@ -20,7 +20,8 @@ use xdp_frame::XdpFrame;
 #[xdp]
 pub fn geminus(ctx: XdpContext) -> u32 {
     let mut frame = XdpFrame::new(&ctx);
-    let tables = KernelTables { question: frame.question() };
+    let globals = maps::globals();
+    let tables = KernelTables { globals, question: frame.question(globals) };
     // SAFETY: takes nothing and reads a counter.
     let now = Ticks(unsafe { bpf_jiffies64() });
     let verdict = geminus_packet::dispatch(&mut frame, &tables, now);

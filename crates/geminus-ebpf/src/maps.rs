@@ -38,6 +38,8 @@ maps! {
 
 /// The maps, and whether the frame at hand is only asked about.
 pub struct KernelTables {
+    /// The settings, looked up once.
+    pub globals: Option<&'static Globals>,
     /// Not 0: nothing may be counted or remembered.
     pub question: u64,
 }
@@ -51,7 +53,7 @@ pub fn globals() -> Option<&'static Globals> {
 impl Tables for KernelTables {
     #[inline(always)]
     fn globals(&self) -> Option<&Globals> {
-        globals()
+        self.globals
     }
     #[inline(always)]
     fn addresses(&self, bucket: u32) -> Option<&AddressBucket> {
@@ -113,7 +115,7 @@ impl Tables for KernelTables {
         if self.question != 0 {
             return;
         }
-        let stride = self.globals().map_or(0, |globals| globals.servers.load() as u32);
+        let stride = self.globals.map_or(0, |globals| globals.servers.load() as u32);
         if let Some(sent) = SENT.get(cpu().wrapping_mul(stride).wrapping_add(server)) {
             sent.packets.store(sent.packets.load() + 1);
             sent.bytes.store(sent.bytes.load() + bytes);

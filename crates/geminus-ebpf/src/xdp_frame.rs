@@ -3,10 +3,9 @@
 use aya_ebpf::helpers::bpf_xdp_adjust_tail;
 use aya_ebpf::programs::XdpContext;
 use geminus_packet::frame::Frame;
+use geminus_packet::tables::Globals;
 use geminus_packet::verdict::Verdict;
 use geminus_packet::wire::Header;
-
-use crate::maps::globals;
 
 /// No header starts later than this: Ethernet, two tags, IPv4 with all options or IPv6 with four of the longest
 /// extension headers. The verifier wants a bound.
@@ -29,8 +28,8 @@ impl<'c> XdpFrame<'c> {
     /// Not 0 if the frame carries the mark of one that is only asked about, which user space alone can set (in the
     /// metadata of a test-run). Blurred, or the whole program would be verified once for yes and once for no.
     #[inline(always)]
-    pub fn question(&self) -> u64 {
-        let Some(globals) = globals() else { return 0 };
+    pub fn question(&self, globals: Option<&Globals>) -> u64 {
+        let Some(globals) = globals else { return 0 };
         let mark = self.ctx.metadata();
         if mark == self.data || mark + 16 > self.data {
             return globals.nothing.load();

@@ -58,6 +58,12 @@ pub(crate) fn balance<T: Tables>(
 ) -> Verdict {
     let tag = Tag(packet.hash(&globals.key));
     let ticks = now.0 as u32;
+    // A SYN is a newcomer almost always; where memory is slow, both tables' lines then travel together.
+    if matches!(packet.step, Step::SYN)
+        && let Some(provisional) = tables.provisional(tag.bucket(globals.provisional_mask.load()))
+    {
+        provisional.prefetch();
+    }
     if let Some(bucket) = tables.flows(tag.bucket(globals.flow_mask.load()))
         && let Some(found) = bucket.find(tag)
     {
@@ -113,6 +119,10 @@ fn newcomer<T: Tables>(
     bytes: u64,
     now: u32,
 ) -> Verdict {
+    let Some(provisional) = tables.provisional(tag.bucket(globals.provisional_mask.load())) else {
+        return Verdict::pass(Pass::NotConfigured);
+    };
+    provisional.prefetch();
     if let Some(drop) = refused_source(tables, globals, packet.source) {
         return Verdict::drop(drop);
     }
@@ -122,9 +132,6 @@ fn newcomer<T: Tables>(
         } else {
             Verdict::drop(Drop::Unexposed)
         };
-    };
-    let Some(provisional) = tables.provisional(tag.bucket(globals.provisional_mask.load())) else {
-        return Verdict::pass(Pass::NotConfigured);
     };
     if let Some(found) = provisional.find(tag)
         && let Some(server) = tables.server(found.server)
@@ -146,8 +153,8 @@ fn newcomer<T: Tables>(
             }
             _ => {
                 if !tables.dry() {
-                    promote(tables, globals, service, packet, tag, &found, now);
                     provisional.forget(&found);
+                    promote(tables, globals, service, packet, tag, &found, now);
                 }
                 return forward(tables, server, found.server, Path::Promoted.counter(), bytes, true);
             }
@@ -241,6 +248,14 @@ fn promote<T: Tables>(
             return;
         }
     };
+    if service.select.load() & Service::AFFINITY != 0 {
+        let client = Tag(client_hash(globals, service, packet));
+        if let Some(bucket) = tables.affinity(client.bucket(globals.affinity_mask.load())) {
+            let entry = Entry { tag: client, state: State::Client, ..entry };
+            bucket.remember(&entry, now, globals, false);
+        }
+    }
+    // Last, because the line is cold and the next locked instruction waits for it.
     if globals.flags.load() & KEEP_TUPLES != 0
         && let Some(tuple) = tables.tuple(number << 3 | way)
     {
@@ -249,13 +264,6 @@ fn promote<T: Tables>(
         tuple.addresses[2].store(packet.destination.high);
         tuple.addresses[3].store(packet.destination.low);
         tuple.ports.store(packet.ports_word());
-    }
-    if service.select.load() & Service::AFFINITY != 0 {
-        let client = Tag(client_hash(globals, service, packet));
-        if let Some(bucket) = tables.affinity(client.bucket(globals.affinity_mask.load())) {
-            let entry = Entry { tag: client, state: State::Client, ..entry };
-            bucket.remember(&entry, now, globals, false);
-        }
     }
 }
 
