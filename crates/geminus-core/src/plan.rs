@@ -98,6 +98,8 @@ pub struct Planner {
     free_services: Vec<u32>,
     free_servers: Vec<u32>,
     places: BTreeMap<u32, Place>,
+    /// The entries of each server address, so that one more known address does not cost a look at every server.
+    by_address: HashMap<IpAddr, Vec<u32>>,
     room: RingRoom,
     fixed: Option<fixed::Fixed>,
 }
@@ -112,6 +114,7 @@ impl Planner {
             free_services: Vec::new(),
             free_servers: Vec::new(),
             places: BTreeMap::new(),
+            by_address: HashMap::new(),
             room: RingRoom::new(sizes.ring_lines),
             fixed: None,
         };
@@ -205,6 +208,7 @@ impl Planner {
         let mut old_rings = Vec::new();
         let mut service_numbers = HashMap::new();
         self.places.clear();
+        self.by_address.clear();
         for &(cluster_index, cluster) in &clusters {
             for (service_index, service) in cluster.services.iter().enumerate() {
                 let identity = service_identity(cluster, service);
@@ -214,6 +218,7 @@ impl Planner {
                     let place =
                         Place { cluster: cluster_index, service: service_index, server: server_index };
                     self.places.insert(number, place);
+                    self.by_address.entry(service.servers[server_index].address).or_default().push(number);
                 }
                 let index = self.place_service(tables, wanted, service, identity);
                 kept_services.insert(index);
@@ -259,11 +264,8 @@ impl Planner {
     /// is kept when none is known any more, since a stale hardware address loses less than none.
     pub fn set_link(&self, tables: &impl Tables, wanted: &Wanted<'_>, address: IpAddr) {
         let Some(link) = wanted.links.get(&address) else { return };
-        for (&number, place) in &self.places {
-            let server = &wanted.site.clusters[place.cluster].services[place.service].servers[place.server];
-            if server.address == address
-                && let Some(entry) = tables.server(number)
-            {
+        for &number in self.by_address.get(&address).into_iter().flatten() {
+            if let Some(entry) = tables.server(number) {
                 write_link(entry, Some(link), entry.from.load() & ServerEntry::DRAINING != 0);
             }
         }
