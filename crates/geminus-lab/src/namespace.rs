@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::undo::{Debt, Ledger};
+use crate::undo::{self, Debt, Ledger, NAMESPACE_PREFIX};
 
 /// One network namespace, made by this run.
 #[derive(Debug, Clone)]
@@ -20,6 +20,15 @@ pub struct Namespace {
 }
 
 impl Namespace {
+    /// Makes one for this run and writes it down; `name` says what it is for and is made unique.
+    ///
+    /// # Errors
+    /// When there is one already, the process is not root, or the run is ending.
+    pub fn new(name: &str, ledger: &Ledger) -> Result<Self> {
+        undo::sweep()?;
+        Self::create(format!("{NAMESPACE_PREFIX}{}-{name}", std::process::id()), ledger)
+    }
+
     pub(crate) fn create(name: String, ledger: &Ledger) -> Result<Self> {
         run(Command::new("ip").args(["netns", "add", &name]))?;
         ledger.owe(Debt::Namespace(name.clone()))?;
@@ -72,12 +81,18 @@ impl Namespace {
     }
 
     /// Runs a program inside, feeding it `input`.
-    pub(crate) fn feed(&self, program: &str, arguments: &[&str], input: &str) -> Result<String> {
+    ///
+    /// # Errors
+    /// When it cannot be started or says that it failed.
+    pub fn feed(&self, program: &str, arguments: &[&str], input: &str) -> Result<String> {
         self.inside(|| feed(Command::new(program).args(arguments), input))
     }
 
     /// Several `ip` commands in one process.
-    pub(crate) fn ip(&self, lines: &str) -> Result<()> {
+    ///
+    /// # Errors
+    /// When one of them fails.
+    pub fn ip(&self, lines: &str) -> Result<()> {
         feed(Command::new("ip").args(["-n", &self.name, "-batch", "-"]), lines).map(drop)
     }
 
