@@ -12,9 +12,11 @@ const SLOTS: u32 = 65_537;
 fn main() {
     let names: Vec<String> = (0..1000).map(|number| format!("web{number}")).collect();
     build_times(&names);
+    site();
     disruption(&names);
     weight_changes(&names);
     unlucky_keys(&names);
+    sizes(&names);
     turns(&names);
 }
 
@@ -61,12 +63,22 @@ fn timed(build: impl Fn(u64) -> Ring) -> String {
     format!("{} / {}", times[0].as_micros(), times[50].as_micros())
 }
 
+fn site() {
+    let servers = |service: usize| (0..100).map(move |number| format!("web{number}-{service}"));
+    let services: Vec<Vec<String>> = (0..1000).map(|service| servers(service).collect()).collect();
+    let start = Instant::now();
+    for names in &services {
+        black_box(build(&key(1), SLOTS, &members(names, |_| 1)));
+    }
+    println!("\n1000 services of 100 servers, hash, equal: {:.2} s", start.elapsed().as_secs_f64());
+}
+
 /// Per cent of the slots whose member has another name in the other ring.
-fn moved(key: &RingKey, old: &[Member<'_>], new: &[Member<'_>]) -> f64 {
-    let (before, after) = (build(key, SLOTS, old), build(key, SLOTS, new));
+fn moved(key: &RingKey, slots: u32, old: &[Member<'_>], new: &[Member<'_>]) -> f64 {
+    let (before, after) = (build(key, slots, old), build(key, slots, new));
     let pairs = before.slots.iter().zip(&after.slots);
     let moved = pairs.filter(|(o, n)| old[usize::from(**o)].name != new[usize::from(**n)].name).count();
-    100.0 * moved as f64 / f64::from(SLOTS)
+    100.0 * moved as f64 / f64::from(slots)
 }
 
 fn summary(mut figures: Vec<f64>) -> String {
@@ -86,7 +98,7 @@ fn disruption(names: &[String]) {
             .map(|number| {
                 let mut fewer = all.clone();
                 fewer.remove(number as usize * 7 % count);
-                moved(&key(number), &all, &fewer) - 100.0 / count as f64
+                moved(&key(number), SLOTS, &all, &fewer) - 100.0 / count as f64
             })
             .collect();
         let most = figures.iter().copied().fold(0.0, f64::max);
@@ -111,7 +123,7 @@ fn weight_changes(names: &[String]) {
             let new = members(&names[..count], |at| if at == count / 2 { weight } else { 10 });
             let share = |weight: f64| 100.0 * weight / (10.0 * (count as f64 - 1.0) + weight);
             let must = (share(f64::from(weight)) - share(10.0)).abs();
-            let sum: f64 = (0..20).map(|number| moved(&key(number), &old, &new)).sum();
+            let sum: f64 = (0..20).map(|number| moved(&key(number), SLOTS, &old, &new)).sum();
             println!("| {count} | {weight} | {must:.2} | {:.2} |", sum / 20.0);
         }
     }
@@ -123,10 +135,24 @@ fn unlucky_keys(names: &[String]) {
     for count in [2, 3, 4, 5, 6, 8, 10] {
         let all = members(&names[..count], |_| 1);
         let figures: Vec<f64> = (1000..3000)
-            .map(|number| moved(&key(number), &all, &all[..count - 1]) - 100.0 / count as f64)
+            .map(|number| moved(&key(number), SLOTS, &all, &all[..count - 1]) - 100.0 / count as f64)
             .collect();
         let above = figures.iter().filter(|figure| **figure > 1.0).count();
         println!("| {count} | {} | {above} |", summary(figures));
+    }
+}
+
+fn sizes(names: &[String]) {
+    println!("\nthe same for rings of other sizes, 20 keys");
+    println!("| slots | N | mean | 99 of 100 below | most |");
+    for slots in [251, 1021, 4093, 16_381, SLOTS, 262_139, 1_048_573] {
+        for count in [3, 10, 100] {
+            let all = members(&names[..count], |_| 1);
+            let figures: Vec<f64> = (0..20)
+                .map(|number| moved(&key(number), slots, &all, &all[1..]) - 100.0 / count as f64)
+                .collect();
+            println!("| {slots} | {count} | {} |", summary(figures));
+        }
     }
 }
 

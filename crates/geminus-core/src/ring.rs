@@ -79,7 +79,8 @@ impl fmt::Debug for RingKey {
 /// - Balance: each member has its ideal share `slots * weight / sum` rounded down or up. The one exception are members
 ///   whose ideal share is less than one slot: while they are at most half a per cent of the slots in number, each gets
 ///   one. From 251 slots on a share is therefore within 1 % of the ring of its ideal.
-/// - Disruption: when one of N equal members goes or comes, its own 1/N of the slots moves and well under 1 % more.
+/// - Disruption: when one of N equal members goes or comes, its own 1/N of the slots moves and, at 65 537 slots and up to
+///   100 members, well under 1 % more. Smaller rings move more.
 ///
 /// # Panics
 ///
@@ -90,7 +91,7 @@ pub fn build(key: &RingKey, slots: u32, members: &[Member<'_>]) -> Ring {
     let takers = takers(members);
     let turns = turns_of(&takers, slots);
     let walks = takers.iter().map(|taker| walk::Walk::new(key, slots, taker.name)).collect();
-    Ring { slots: named(walk::fill(slots, walks, &turns), &takers) }
+    Ring { slots: named(walk::fill(slots, walks, turns), &takers) }
 }
 
 /// The ring for `select = "round-robin"`: walked by a counter in steps of [`round_robin_stride`], it gives every member

@@ -54,7 +54,9 @@ mod tests {
     fn the_first_slot_from_a_slot_on_is_found_across_words() {
         let mut set = SlotSet::empty(251);
         assert_eq!(set.first_from(0), None);
-        [5, 63, 200].map(|slot| set.insert(slot));
+        for slot in [5, 63, 200] {
+            set.insert(slot);
+        }
         for (from, first) in
             [(0, Some(5)), (5, Some(5)), (6, Some(63)), (63, Some(63)), (64, Some(200)), (201, None)]
         {
