@@ -42,6 +42,8 @@ pub enum Family {
 
 /// Where clients are.
 pub const CLIENT: Addresses = client_side(10, 0x10);
+/// How many addresses the client has, [`CLIENT`] the first.
+pub const CLIENTS: u8 = 200;
 /// The router's address on the client's side.
 const ROUTER_OUTSIDE: Addresses = client_side(1, 1);
 /// The router's address on the LAN, the gateway of every machine there.
@@ -51,6 +53,11 @@ pub const CLUSTER: Addresses = lan(80, 0x80);
 
 const fn client_side(v4: u8, v6: u16) -> Addresses {
     Addresses { v4: Ipv4Addr::new(203, 0, 113, v4), v6: Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, v6) }
+}
+
+/// One of the client's addresses, `place` below [`CLIENTS`].
+pub const fn client_address(place: u8) -> Addresses {
+    client_side(10 + place, 0x10 + place as u16)
 }
 
 const fn lan(v4: u8, v6: u16) -> Addresses {
@@ -296,13 +303,16 @@ fn wire_client(client: &Namespace, router: &Namespace) -> Result<()> {
         r4 = ROUTER_OUTSIDE.v4,
         r6 = ROUTER_OUTSIDE.v6,
     ))?;
+    let addresses: String = (0..CLIENTS)
+        .map(client_address)
+        .map(|of| format!("addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n", of.v4, of.v6))
+        .collect();
+    // Traffic that does not choose comes from the first address.
     client.ip(&format!(
-        "link set eth0 up\n\
-         addr add {}/24 dev eth0\n\
-         addr add {}/64 dev eth0 nodad\n\
-         route add default via {}\n\
-         route add ::/0 via {}\n",
-        CLIENT.v4, CLIENT.v6, ROUTER_OUTSIDE.v4, ROUTER_OUTSIDE.v6
+        "link set eth0 up\n{addresses}\
+         route add default via {} src {}\n\
+         route add ::/0 via {} src {}\n",
+        ROUTER_OUTSIDE.v4, CLIENT.v4, ROUTER_OUTSIDE.v6, CLIENT.v6
     ))?;
     // Thousands of short connections a second must not run out of ports.
     client.sysctl("ipv4/ip_local_port_range", "1024 65535")?;

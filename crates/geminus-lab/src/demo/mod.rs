@@ -46,6 +46,7 @@ pub fn run(options: &Options) -> Result<bool> {
         screen.begins(scene.title());
         let promise = scene.play(&mut stage);
         screen.ends(&promise);
+        stage.rest();
         promises.push(promise);
     }
     let story = stage.end(promises)?;

@@ -59,20 +59,16 @@ impl Stage {
             *weight = wish;
         }
         ground.balancer.configure(&ground.wanted)?;
+        let own = Family::BOTH.map(|family| (ground.dispatcher().addresses.of(family), HTTP).into());
+        let neighbours = Visitors::start(ground.client(), &own, NEIGHBOURS, &Arc::new(Recorder::begin()))?;
         ground.balancer.start()?;
         let (arrivals, stayers) = (Arc::new(Recorder::begin()), Arc::new(Recorder::begin()));
         let sampler = Sampler::start(Instant::now());
         let targets = Family::BOTH.map(|family| cluster(family, HTTP));
-        let own = Family::BOTH.map(|family| (ground.dispatcher().addresses.of(family), HTTP).into());
         let mut stage = Self {
             keepers: Some(Keepers::start(ground.client(), &targets, KEEPERS, &stayers)?),
             visitors: Some(Visitors::start(ground.client(), &targets, VISITORS, &arrivals)?),
-            neighbours: Some(Visitors::start(
-                ground.client(),
-                &own,
-                NEIGHBOURS,
-                &Arc::new(Recorder::begin()),
-            )?),
+            neighbours: Some(neighbours),
             sampler,
             ground,
             spare,
@@ -100,6 +96,13 @@ impl Stage {
     /// A number that `--fast` makes smaller.
     pub(super) fn number(&self, count: u64) -> u64 {
         if self.fast { count / 4 } else { count }
+    }
+
+    /// Leaves the clients alone for a moment, so that the charts show one thing after the other.
+    pub(super) fn rest(&self) {
+        if self.keepers.is_some() && !self.fast {
+            std::thread::sleep(Duration::from_millis(1500));
+        }
     }
 
     /// Writes down that something happened now.

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use crate::demo::{Story, bytes, grouped};
 use crate::measure::Volume;
-use crate::site::{CLIENT, CLUSTER, ROUTER};
+use crate::site::{CLIENTS, CLUSTER, ROUTER};
 
 use super::palette::{self, REPLY, REQUEST};
 
@@ -30,7 +30,7 @@ pub(super) fn picture(story: &Story) -> Markup {
                     (way("request", &format!("M580 {m} C700 {m} 720 {y} {SERVERS_X} {y}", m = middle - 9.0, y = y - 7.0)))
                     (way("reply", &format!("M{SERVERS_X} {y} C720 {y} 700 {m} 580 {m}", m = middle + 9.0, y = y + 7.0)))
                 }
-                (machine(30.0, middle, 120.0, "clients", &CLIENT.v4.to_string(), "box"))
+                (machine(30.0, middle, 120.0, "clients", &format!("{CLIENTS} addresses"), "box"))
                 (machine(230.0, middle, 120.0, "router", &ROUTER.v4.to_string(), "box"))
                 (machine(460.0, middle, 120.0, "switch", "", "box"))
                 (machine(430.0, dispatcher, 180.0, &story.about.node, &format!("owns {}", CLUSTER.v4), "box dispatcher"))

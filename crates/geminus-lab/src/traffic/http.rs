@@ -1,8 +1,10 @@
 //! As much HTTP/1.1 as it takes to ask nginx and to notice when the answer does not come.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// One connection.
 #[derive(Debug)]
@@ -65,7 +67,21 @@ impl Connection {
     /// # Errors
     /// When nobody accepts in time.
     pub fn open(to: SocketAddr, patience: Duration) -> Result<Self, Lost> {
-        let stream = TcpStream::connect_timeout(&to, patience)?;
+        Self::over(TcpStream::connect_timeout(&to, patience)?, patience)
+    }
+
+    /// The same from one of the client's addresses.
+    ///
+    /// # Errors
+    /// When nobody accepts in time, or the client does not have the address.
+    pub fn open_from(from: IpAddr, to: SocketAddr, patience: Duration) -> Result<Self, Lost> {
+        let socket = Socket::new(Domain::for_address(to), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(from, 0).into())?;
+        socket.connect_timeout(&to.into(), patience)?;
+        Self::over(socket.into(), patience)
+    }
+
+    fn over(stream: TcpStream, patience: Duration) -> Result<Self, Lost> {
         stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(patience))?;
         stream.set_nodelay(true)?;

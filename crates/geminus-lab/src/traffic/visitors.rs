@@ -1,6 +1,6 @@
 //! Clients that come once: a new connection, one request, gone.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow};
 use super::http::{Connection, Lost};
 use super::{PATIENCE, Pace, Recorder, Stop, Tally};
 use crate::namespace::Namespace;
+use crate::site::{CLIENTS, Family, client_address};
 
 /// Visitors that come at a steady rate until they are stopped.
 #[derive(Debug)]
@@ -106,12 +107,20 @@ fn visit(target: SocketAddr, tally: &mut Tally) -> Option<String> {
 }
 
 fn ask(target: SocketAddr) -> Result<String, Lost> {
-    let response = Connection::open(target, PATIENCE)?.get("/", true)?;
+    let response = Connection::open_from(next_client(target), target, PATIENCE)?.get("/", true)?;
     if response.status == 200 {
         Ok(response.server)
     } else {
         Err(Lost::Other(format!("status {}", response.status)))
     }
+}
+
+/// Visitors take turns over the client's addresses: a visitor that came with the address and port of an earlier one
+/// would be taken for it and sent to the same server.
+fn next_client(target: SocketAddr) -> IpAddr {
+    static TURN: AtomicU64 = AtomicU64::new(0);
+    let turn = TURN.fetch_add(1, Ordering::Relaxed) % u64::from(CLIENTS);
+    client_address(turn as u8).of(Family::of(target.ip()))
 }
 
 fn join(threads: Vec<JoinHandle<Tally>>) -> Result<Tally> {
