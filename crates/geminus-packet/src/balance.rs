@@ -70,8 +70,7 @@ pub(crate) fn balance<T: Tables>(
         if let Some(server) = tables.server(found.server) {
             let link = server.link.load();
             if Server::generation(link) == found.note.generation() {
-                let from = server.from.load();
-                if !begins_anew(packet.step, &found, from) {
+                if !begins_anew(packet.step, &found) {
                     if !tables.dry() {
                         keep(bucket, &found, packet.step, globals, ticks);
                     }
@@ -88,11 +87,12 @@ pub(crate) fn balance<T: Tables>(
     newcomer(tables, globals, &packet.blurred(globals.nothing.load()), tag, bytes, ticks)
 }
 
-/// Whether a SYN that meets its old flow is a new connection that must not go where the old one went.
+/// Whether a packet is the first of a new connection on the 5-tuple of one whose client has ended it. It is a newcomer
+/// like any other: clients behind one address that use ports up quickly would otherwise stay where they once were.
 #[inline(always)]
-fn begins_anew(step: Step, found: &Found, from: u64) -> bool {
-    let over = found.note.state() == State::Closing as u8 || found.note.state() == State::Reset as u8;
-    matches!(step, Step::SYN) && over && from & Server::DRAINING != 0
+fn begins_anew(step: Step, found: &Found) -> bool {
+    let state = found.note.state();
+    matches!(step, Step::SYN) && (state == State::Closing as u8 || state == State::Reset as u8)
 }
 
 /// Keeps a found flow's state and time. Its note is written only when one of them moves.
@@ -101,7 +101,6 @@ fn keep(bucket: &Bucket, found: &Found, step: Step, globals: &Globals, now: u32)
     let state = match step {
         Step::FIN if found.note.state() == State::Established as u8 => Some(State::Closing),
         Step::RST if found.note.state() != State::Reset as u8 => Some(State::Reset),
-        Step::SYN if found.note.state() != State::Established as u8 => Some(State::Established),
         _ => None,
     };
     if state.is_some() || found.note.age(now) >= globals.refresh.load() as u32 {
