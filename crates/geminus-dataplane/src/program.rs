@@ -93,7 +93,11 @@ impl Loaded {
         Self::from_object(OBJECT, sizes, pins)
     }
 
-    pub(crate) fn from_object(
+    /// As [`new`](Self::new), from another object than the one this binary carries.
+    ///
+    /// # Errors
+    /// See [`ProgramFailure`].
+    pub fn from_object(
         object: &[u8],
         sizes: &Sizes,
         pins: Option<&Path>,

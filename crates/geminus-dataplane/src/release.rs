@@ -67,10 +67,9 @@ fn xdp_links_of(interface: u32) -> io::Result<Vec<OwnedFd>> {
         attr.info.info_len = size_of::<bpf_link_info>() as u32;
         attr.info.info = &raw mut info as u64;
         bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr)?;
-        // SAFETY: an XDP link's part of the union is a number.
-        if info.type_ == bpf_link_type::BPF_LINK_TYPE_XDP as u32
-            && unsafe { info.__bindgen_anon_1.xdp.ifindex } == interface
-        {
+        // SAFETY: every part of the union is plain numbers; those of an XDP link mean something only if it is one.
+        let on = unsafe { info.__bindgen_anon_1.xdp.ifindex };
+        if info.type_ == bpf_link_type::BPF_LINK_TYPE_XDP as u32 && on == interface {
             links.push(link);
         }
     }

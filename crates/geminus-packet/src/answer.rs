@@ -31,13 +31,13 @@ pub(crate) fn arp<F: Frame, T: Tables>(
         return Verdict::pass(Pass::ArpOther);
     }
     let us = word_mac(globals.mac.load());
-    if arp.sender_mac != us && arp.sender != [0; 4] {
-        if let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.sender))
-            && is_active(tables, facts, now)
-        {
-            tables.count(Note::ClaimedByOther.counter());
-            return Verdict::pass(Pass::ArpOther);
-        }
+    if arp.sender_mac != us
+        && arp.sender != [0; 4]
+        && let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.sender))
+        && is_active(tables, facts, now)
+    {
+        tables.count(Note::ClaimedByOther.counter());
+        return Verdict::pass(Pass::ArpOther);
     }
     if arp.operation != [0, 1] {
         return Verdict::pass(Pass::ArpOther);
@@ -152,9 +152,7 @@ pub(crate) fn echo6<F: Frame>(frame: &mut F, ip: usize, at: usize) -> Verdict {
     icmp.kind = 129;
     icmp.checksum = adjusted(icmp.checksum, [128, 0], [129, 0]);
     let Some(header) = frame.get_mut::<Ipv6>(ip) else { return Verdict::drop(Drop::BadLength) };
-    let source = header.source;
-    header.source = header.destination;
-    header.destination = source;
+    core::mem::swap(&mut header.source, &mut header.destination);
     header.hop_limit = TTL;
     turn_around(frame);
     Verdict::answer(Answer::Echo6)
@@ -164,9 +162,7 @@ pub(crate) fn echo6<F: Frame>(frame: &mut F, ip: usize, at: usize) -> Verdict {
 #[inline(always)]
 fn turn_around<F: Frame>(frame: &mut F) {
     if let Some(ethernet) = frame.get_mut::<Ethernet>(0) {
-        let source = ethernet.source;
-        ethernet.source = ethernet.destination;
-        ethernet.destination = source;
+        core::mem::swap(&mut ethernet.source, &mut ethernet.destination);
     }
 }
 
