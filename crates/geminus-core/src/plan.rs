@@ -232,18 +232,8 @@ impl Planner {
         let fixed = fixed::publish(tables, &clusters, &service_numbers, &self.sizes, self.fixed.as_ref())?;
         let switched = self.fixed.as_ref() != Some(&fixed);
         self.fixed = Some(fixed);
-        let gone_services: Vec<_> = self
-            .services
-            .iter()
-            .filter(|(_, index)| !kept_services.contains(index))
-            .map(|(&id, &i)| (id, i))
-            .collect();
-        let gone_servers: Vec<_> = self
-            .servers
-            .iter()
-            .filter(|(_, index)| !kept_servers.contains(index))
-            .map(|(&id, &i)| (id, i))
-            .collect();
+        let gone_services = missing(&self.services, &kept_services);
+        let gone_servers = missing(&self.servers, &kept_servers);
         // The half that was left is written again by the next apply, so it too is given up here.
         if switched || !old_rings.is_empty() || !gone_services.is_empty() || !gone_servers.is_empty() {
             grace();
@@ -456,6 +446,14 @@ impl Planner {
         }
         self.free_servers.push(index);
     }
+}
+
+/// What is installed and not kept, in the order of numbers: the same changes give the same numbers in any process.
+fn missing(installed: &HashMap<u64, u32>, kept: &HashSet<u32>) -> Vec<(u64, u32)> {
+    let gone = installed.iter().filter(|(_, index)| !kept.contains(index));
+    let mut gone: Vec<_> = gone.map(|(&identity, &index)| (identity, index)).collect();
+    gone.sort_unstable_by_key(|&(_, index)| index);
+    gone
 }
 
 /// Ring lines that so many slots take.
