@@ -23,7 +23,10 @@ const TABLE: &[Row] = &[
         name: "geminus-packet",
         members: &[],
         others: &[("aya", "feature `user` only: marks the table types as plain data for the kernel's maps")],
-        tests: &[("proptest", "laws over packets and flow tables that nobody would write down one by one")],
+        tests: &[
+            ("geminus-fixtures", "packets and the verdicts they must get, the same list as in the kernel"),
+            ("proptest", "laws over packets and flow tables that nobody would write down one by one"),
+        ],
     },
     Row {
         name: "geminus-ebpf",
@@ -51,9 +54,19 @@ const TABLE: &[Row] = &[
             ("toml", "the configuration file, with the place of each value"),
         ],
         tests: &[
+            ("geminus-fixtures", "packets for the laws of the plan"),
             ("proptest", "laws over rings and configurations"),
             ("serde_json", "golden rings and the schema, read back"),
         ],
+    },
+    Row {
+        name: "geminus-fixtures",
+        members: &[
+            ("geminus-core", "the site that the packets are played on, and the plan that installs it"),
+            ("geminus-packet", "the host's home of the packet path, and the tables of both"),
+        ],
+        others: &[],
+        tests: &[],
     },
     Row {
         name: "geminus-api",
@@ -76,7 +89,7 @@ const TABLE: &[Row] = &[
             ("libc", "maps the flow table and numbers the CPUs"),
             ("thiserror", "errors that name the failed thing"),
         ],
-        tests: &[],
+        tests: &[("geminus-fixtures", "packets and the verdicts they must get, the same list as on the host")],
     },
     Row {
         name: "geminus-daemon",

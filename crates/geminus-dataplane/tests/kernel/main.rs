@@ -1,0 +1,6 @@
+//! Floor 3: the packet path in this machine's kernel, by test-run. Needs root; attaches nothing, pins nothing.
+
+mod differential;
+mod fixtures;
+mod home;
+mod verifier;
