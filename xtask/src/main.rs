@@ -4,6 +4,7 @@
 //! first. What to install is decided in [`setup::plan`] from facts alone; everything else here starts programs.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a terminal is what this program talks to")]
 
+mod bench;
 mod ci;
 mod command;
 mod demo;
@@ -55,6 +56,18 @@ enum Task {
         #[arg(long)]
         fast: bool,
     },
+    /// Measure what Geminus costs: a packet, a line of packets, the control plane (needs root).
+    Bench {
+        /// Only the packet paths that figures were promised for; a minute instead of several.
+        #[arg(long, conflicts_with = "write")]
+        quick: bool,
+        /// Write docs/benchmarks.md.
+        #[arg(long)]
+        write: bool,
+        /// Write the figures as JSON to this file.
+        #[arg(long, value_name = "PATH")]
+        json: Option<PathBuf>,
+    },
     /// Check licences, advisories, bans and sources with cargo-deny, installing it first if it is missing.
     Deny {
         /// Which checks to run [default: all]; `advisories` needs the network.
@@ -81,6 +94,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Test { floor } => floors::test(&mut workspace, floor),
         Task::Ci => ci::check_and_test(&mut workspace),
         Task::Demo { report, fast } => demo::demo(&mut workspace, report, fast),
+        Task::Bench { quick, write, json } => bench::bench(&mut workspace, &bench::Wanted { quick, write, json }),
         Task::Deny { checks } => ci::deny(&workspace, &checks),
     }
 }

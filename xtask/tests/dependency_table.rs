@@ -158,6 +158,7 @@ const TABLE: &[Row] = &[
             ("serde", "the figures that a run writes"),
             ("serde_json", "the answers of `--json`"),
             ("signal-hook", "an interrupted run cleans up after itself"),
+            ("socket2", "probes of a port, with their time limits"),
         ],
         tests: &[("tempfile", "reports and runtime directories that vanish with the test")],
     },
@@ -175,6 +176,7 @@ const TABLE: &[Row] = &[
         members: &[
             ("geminus-core", "rings and plans of the sizes that it measures"),
             ("geminus-dataplane", "the program that it measures"),
+            ("geminus-lab", "the namespaces and the traffic of the pipeline"),
             ("geminus-packet", "the tables that it fills"),
         ],
         others: &[
