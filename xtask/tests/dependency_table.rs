@@ -89,7 +89,10 @@ const TABLE: &[Row] = &[
             ("libc", "maps the flow table and numbers the CPUs"),
             ("thiserror", "errors that name the failed thing"),
         ],
-        tests: &[("geminus-fixtures", "packets and the verdicts they must get, the same list as on the host")],
+        tests: &[(
+            "geminus-fixtures",
+            "packets and the verdicts they must get, the same list as on the host",
+        )],
     },
     Row {
         name: "geminus-daemon",
