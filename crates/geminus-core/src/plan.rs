@@ -29,7 +29,7 @@ use self::ring_room::RingRoom;
 pub use self::size::{Memory, memory, sizes};
 use crate::key::SiteKey;
 use crate::model::{Cluster, Select, Server, Service, Site};
-use crate::ring::{self, Member};
+use crate::ring::{self, Member, RingKey};
 
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,8 +156,9 @@ impl Planner {
         let mut links = HashMap::new();
         for cluster in &site.clusters {
             for service in &cluster.services {
+                let names = identity::Names::of(cluster, service);
                 for server in &service.servers {
-                    let number = self.servers.get(&server_identity(cluster, service, server));
+                    let number = self.servers.get(&names.server(server));
                     if let Some(link) = number.and_then(|&number| tables.server(number)).and_then(read_link) {
                         links.insert(server.address, link);
                     }
@@ -200,40 +201,36 @@ impl Planner {
             .enumerate()
             .filter(|(_, cluster)| cluster.primary == wanted.node)
             .collect();
-        let rings = self.check_room(tables, wanted, &clusters)?;
+        let ring_key = wanted.key.ring_key();
+        let parts = parts(wanted, &clusters);
+        let renewed = self.check_room(tables, &ring_key, &parts, &clusters)?;
         fixed::write_settings(tables, wanted, &self.sizes);
 
         let mut kept_services = HashSet::new();
-        let mut kept_servers = HashSet::new();
+        let mut kept_servers = vec![false; self.sizes.servers as usize];
         let mut old_rings = Vec::new();
         let mut service_numbers = HashMap::new();
         self.places.clear();
         self.by_address.clear();
-        for &(cluster_index, cluster) in &clusters {
-            for (service_index, service) in cluster.services.iter().enumerate() {
-                let identity = service_identity(cluster, service);
-                let numbers = self.place_servers(tables, wanted, cluster, service);
-                for (server_index, &number) in numbers.iter().enumerate() {
-                    kept_servers.insert(number);
-                    let place =
-                        Place { cluster: cluster_index, service: service_index, server: server_index };
-                    self.places.insert(number, place);
-                    self.by_address.entry(service.servers[server_index].address).or_default().push(number);
-                }
-                let index = self.place_service(tables, wanted, service, identity);
-                kept_services.insert(index);
-                service_numbers.insert((cluster_index, service_index), index);
-                if let Some(old) = self.place_ring(tables, wanted, cluster, service, index, &numbers, &rings)
-                {
-                    old_rings.push(old);
-                }
+        for (part, renewed) in parts.iter().zip(renewed) {
+            let numbers = self.place_servers(tables, wanted, part);
+            for (server, &number) in numbers.iter().enumerate() {
+                kept_servers[number as usize] = true;
+                self.places.insert(number, Place { cluster: part.place.0, service: part.place.1, server });
+                self.by_address.entry(part.service.servers[server].address).or_default().push(number);
+            }
+            let index = self.place_service(tables, wanted, part);
+            kept_services.insert(index);
+            service_numbers.insert(part.place, index);
+            if renewed && let Some(old) = self.place_ring(tables, &ring_key, part, index, &numbers) {
+                old_rings.push(old);
             }
         }
         let fixed = fixed::publish(tables, &clusters, &service_numbers, &self.sizes, self.fixed.as_ref())?;
         let switched = self.fixed.as_ref() != Some(&fixed);
         self.fixed = Some(fixed);
-        let gone_services = missing(&self.services, &kept_services);
-        let gone_servers = missing(&self.servers, &kept_servers);
+        let gone_services = missing(&self.services, |index| kept_services.contains(&index));
+        let gone_servers = missing(&self.servers, |number| kept_servers[number as usize]);
         // The half that was left is written again by the next apply, so it too is given up here.
         if switched || !old_rings.is_empty() || !gone_services.is_empty() || !gone_servers.is_empty() {
             grace();
@@ -261,39 +258,32 @@ impl Planner {
         }
     }
 
-    /// Whether everything fits; nothing is written. The rings that have to be built are built here.
+    /// Whether everything fits, and which services need another ring; nothing is written.
     fn check_room(
         &self,
         tables: &impl Tables,
-        wanted: &Wanted<'_>,
+        ring_key: &RingKey,
+        parts: &[Part<'_>],
         clusters: &[(usize, &Cluster)],
-    ) -> Result<HashMap<u64, Vec<u16>>, PlanError> {
+    ) -> Result<Vec<bool>, PlanError> {
         let mut new_services = 0;
         let mut new_servers = 0;
         let mut new_lines = Vec::new();
-        let mut rings = HashMap::new();
-        for &(_, cluster) in clusters {
-            for service in &cluster.services {
-                let identity = service_identity(cluster, service);
-                let installed = self.services.get(&identity).and_then(|&index| tables.service(index));
-                new_services += usize::from(installed.is_none());
-                let mut unknown = false;
-                for server in &service.servers {
-                    let known = self.servers.contains_key(&server_identity(cluster, service, server));
-                    new_servers += usize::from(!known);
-                    unknown |= !known;
-                }
-                let members = members(wanted, cluster, service);
-                let digest = ring_digest(wanted.key, service, &members, |server| {
-                    self.servers.get(&server_identity(cluster, service, server)).copied().unwrap_or(0)
-                });
-                let same = installed.is_some_and(|entry| !unknown && entry.ring_digest.load() == digest);
-                if !same {
-                    let slots = build(wanted.key, service, &members);
-                    new_lines.push(lines(slots.len() as u32));
-                    rings.insert(identity, slots);
-                }
+        let mut renewed = Vec::with_capacity(parts.len());
+        for part in parts {
+            let installed = self.services.get(&part.identity).and_then(|&index| tables.service(index));
+            new_services += usize::from(installed.is_none());
+            let numbers: Vec<_> =
+                part.servers.iter().filter_map(|id| self.servers.get(id).copied()).collect();
+            let unknown = part.servers.len() - numbers.len();
+            new_servers += unknown;
+            let same = unknown == 0
+                && installed
+                    .is_some_and(|entry| entry.ring_digest.load() == part.ring_digest(ring_key, &numbers));
+            if !same {
+                new_lines.push(lines(part.ring_slots()));
             }
+            renewed.push(!same);
         }
         if new_services > self.free_services.len() {
             return Err(PlanError::Full("service"));
@@ -305,23 +295,14 @@ impl Planner {
             return Err(PlanError::Full("ring"));
         }
         fixed::check_room(clusters, &self.sizes)?;
-        Ok(rings)
+        Ok(renewed)
     }
 
     /// Numbers of a service's servers, in the order of the service; new ones are filled, old ones brought up to date.
-    fn place_servers(
-        &mut self,
-        tables: &impl Tables,
-        wanted: &Wanted<'_>,
-        cluster: &Cluster,
-        service: &Service,
-    ) -> Vec<u32> {
-        let mut numbers = Vec::with_capacity(service.servers.len());
-        for server in &service.servers {
-            let identity = server_identity(cluster, service, server);
-            let wish = wanted.overrides.get(identity);
-            let draining = wish.weight_of(server) == 0;
-            let link = wanted.links.get(&server.address);
+    fn place_servers(&mut self, tables: &impl Tables, wanted: &Wanted<'_>, part: &Part<'_>) -> Vec<u32> {
+        let mut numbers = Vec::with_capacity(part.servers.len());
+        for ((server, &identity), member) in part.service.servers.iter().zip(&part.servers).zip(&part.members)
+        {
             let (number, is_new) = match self.servers.get(&identity) {
                 Some(&number) => (number, false),
                 None => {
@@ -341,43 +322,37 @@ impl Planner {
                 entry.identity.store(identity);
             }
             let kept = entry.interface.load() & !(0xffff << 32);
-            entry.interface.store(kept | wish.to_word());
-            write_link(entry, link, draining);
+            entry.interface.store(kept | wanted.overrides.get(identity).to_word());
+            write_link(entry, wanted.links.get(&server.address), member.weight == 0);
             numbers.push(number);
         }
         numbers
     }
 
-    fn place_service(
-        &mut self,
-        tables: &impl Tables,
-        wanted: &Wanted<'_>,
-        service: &Service,
-        identity: u64,
-    ) -> u32 {
-        let index = match self.services.get(&identity) {
+    fn place_service(&mut self, tables: &impl Tables, wanted: &Wanted<'_>, part: &Part<'_>) -> u32 {
+        let index = match self.services.get(&part.identity) {
             Some(&index) => index,
             None => {
                 let index = self.free_services.pop().expect("room was checked before anything was written");
-                self.services.insert(identity, index);
+                self.services.insert(part.identity, index);
                 let entry = tables.service(index).expect("numbers come from the table itself");
                 entry.ring.store(0);
                 entry.ring_digest.store(0);
                 entry.turn.store(0);
-                entry.identity.store(identity);
+                entry.identity.store(part.identity);
                 index
             }
         };
         let entry = tables.service(index).expect("numbers come from the table itself");
         let mut select = 0;
-        if let Some(affinity) = &service.affinity {
+        if let Some(affinity) = &part.service.affinity {
             select |= ServiceEntry::AFFINITY;
             let ticks = fixed::ticks(affinity.timeout, wanted.ticks);
             entry
                 .affinity
                 .store(ticks | u64::from(affinity.prefix4) << 32 | u64::from(affinity.prefix6) << 40);
         }
-        if service.select == Select::RoundRobin {
+        if part.service.select == Select::RoundRobin {
             select |= ServiceEntry::TURN;
         }
         entry.select.store(select);
@@ -385,18 +360,15 @@ impl Planner {
     }
 
     /// Writes a service's new ring into free lines and switches to it in one word; returns the lines of the old one.
-    #[allow(clippy::too_many_arguments, reason = "one step of apply, split off to be read")]
     fn place_ring(
         &mut self,
         tables: &impl Tables,
-        wanted: &Wanted<'_>,
-        cluster: &Cluster,
-        service: &Service,
+        ring_key: &RingKey,
+        part: &Part<'_>,
         index: u32,
         numbers: &[u32],
-        rings: &HashMap<u64, Vec<u16>>,
     ) -> Option<(u32, u32)> {
-        let slots = rings.get(&service_identity(cluster, service))?;
+        let slots = part.ring(ring_key);
         let entry = tables.service(index)?;
         let old = entry.ring.load();
         let first = self
@@ -414,11 +386,7 @@ impl Planner {
         // Whoever is killed here leaves a ring that is built anew.
         entry.ring_digest.store(0);
         entry.ring.store(u64::from(first) | (slots.len() as u64) << 32);
-        let members = members(wanted, cluster, service);
-        let digest = ring_digest(wanted.key, service, &members, |server| {
-            self.servers.get(&server_identity(cluster, service, server)).copied().unwrap_or(0)
-        });
-        entry.ring_digest.store(digest);
+        entry.ring_digest.store(part.ring_digest(ring_key, numbers));
         let old_lines = lines((old >> 32) as u32);
         (old_lines > 0).then_some((old as u32, old_lines))
     }
@@ -449,10 +417,14 @@ impl Planner {
 }
 
 /// What is installed and not kept, in the order of numbers: the same changes give the same numbers in any process.
-fn missing(installed: &HashMap<u64, u32>, kept: &HashSet<u32>) -> Vec<(u64, u32)> {
-    let gone = installed.iter().filter(|(_, index)| !kept.contains(index));
-    let mut gone: Vec<_> = gone.map(|(&identity, &index)| (identity, index)).collect();
-    gone.sort_unstable_by_key(|&(_, index)| index);
+/// What is installed and not kept, in the order of numbers, so that equal histories give equal tables.
+fn missing(installed: &HashMap<u64, u32>, kept: impl Fn(u32) -> bool) -> Vec<(u64, u32)> {
+    let mut gone: Vec<_> = installed
+        .iter()
+        .filter(|&(_, &number)| !kept(number))
+        .map(|(&identity, &number)| (identity, number))
+        .collect();
+    gone.sort_unstable_by_key(|&(_, number)| number);
     gone
 }
 
@@ -461,55 +433,69 @@ const fn lines(slots: u32) -> u32 {
     slots.div_ceil(RING_LINE_SLOTS)
 }
 
-/// The members of a service's ring, in the order of its servers.
-fn members<'a>(
-    wanted: &Wanted<'_>,
-    cluster: &Cluster,
+/// One service of the site, with what it and its servers are called in the tables.
+struct Part<'a> {
+    /// Index of the cluster in the site, and of the service in the cluster.
+    place: (usize, usize),
     service: &'a Service,
-) -> Vec<(Member<'a>, &'a Server)> {
-    service
-        .servers
-        .iter()
-        .map(|server| {
-            let weight = wanted.overrides.get(server_identity(cluster, service, server)).weight_of(server);
-            (Member { name: &server.name, weight }, server)
-        })
-        .collect()
+    identity: u64,
+    /// In the order of the service's servers.
+    servers: Vec<u64>,
+    /// In the same order, with the weights in force.
+    members: Vec<Member<'a>>,
 }
 
-fn build(key: &SiteKey, service: &Service, members: &[(Member<'_>, &Server)]) -> Vec<u16> {
-    let members: Vec<_> = members.iter().map(|(member, _)| *member).collect();
-    match service.select {
-        Select::Hash => ring::build(&key.ring_key(), service.ring_slots, &members).slots,
-        Select::RoundRobin => ring::build_in_turn(service.ring_slots, &members).slots,
+/// Every service of these clusters; names are hashed here and nowhere else in an apply.
+fn parts<'a>(wanted: &Wanted<'a>, clusters: &[(usize, &'a Cluster)]) -> Vec<Part<'a>> {
+    let mut parts = Vec::new();
+    for &(cluster_index, cluster) in clusters {
+        for (service_index, service) in cluster.services.iter().enumerate() {
+            let names = identity::Names::of(cluster, service);
+            let servers: Vec<_> = service.servers.iter().map(|server| names.server(server)).collect();
+            let weight = |(server, &identity): (&'a Server, &u64)| Member {
+                name: &server.name,
+                weight: wanted.overrides.get(identity).weight_of(server),
+            };
+            let members = service.servers.iter().zip(&servers).map(weight).collect();
+            let place = (cluster_index, service_index);
+            parts.push(Part { place, service, identity: names.service(), servers, members });
+        }
     }
+    parts
 }
 
-/// Everything a ring's slots depend on: its members, its kind, and the numbers of its servers.
-fn ring_digest(
-    key: &SiteKey,
-    service: &Service,
-    members: &[(Member<'_>, &Server)],
-    number: impl Fn(&Server) -> u32,
-) -> u64 {
-    let mut numbers: Vec<_> = members
-        .iter()
-        .filter(|(m, _)| m.weight > 0)
-        .map(|(member, server)| (member.name, number(server)))
-        .collect();
-    numbers.sort_unstable();
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&[match service.select {
-        Select::Hash => 0,
-        Select::RoundRobin => 1,
-    }]);
-    for (_, number) in numbers {
-        hasher.update(&number.to_le_bytes());
+impl Part<'_> {
+    /// Slots of its ring: none if no server may get new flows.
+    fn ring_slots(&self) -> u32 {
+        if self.members.iter().any(|member| member.weight > 0) { self.service.ring_slots } else { 0 }
     }
-    let members: Vec<_> = members.iter().map(|(member, _)| *member).collect();
-    hasher.update(&ring::digest(&key.ring_key(), service.ring_slots, &members).to_le_bytes());
-    // 0 says that there is no ring.
-    identity::leading_word(&hasher.finalize()) | 1
+
+    fn ring(&self, key: &RingKey) -> Vec<u16> {
+        match self.service.select {
+            Select::Hash => ring::build(key, self.service.ring_slots, &self.members).slots,
+            Select::RoundRobin => ring::build_in_turn(self.service.ring_slots, &self.members).slots,
+        }
+    }
+
+    /// Everything the ring's slots depend on: its members, its kind, and the numbers of its servers.
+    fn ring_digest(&self, key: &RingKey, numbers: &[u32]) -> u64 {
+        let mut takers: Vec<_> = self
+            .members
+            .iter()
+            .zip(numbers)
+            .filter(|(m, _)| m.weight > 0)
+            .map(|(m, &n)| (m.name, n))
+            .collect();
+        takers.sort_unstable();
+        let mut bytes = vec![match self.service.select {
+            Select::Hash => 0,
+            Select::RoundRobin => 1,
+        }];
+        bytes.extend(takers.iter().flat_map(|(_, number)| number.to_le_bytes()));
+        bytes.extend(ring::digest(key, self.service.ring_slots, &self.members).to_le_bytes());
+        // 0 says that there is no ring.
+        identity::leading_word(&blake3::hash(&bytes)) | 1
+    }
 }
 
 fn write_link(entry: &ServerEntry, link: Option<&Link>, draining: bool) {

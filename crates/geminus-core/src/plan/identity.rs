@@ -1,30 +1,48 @@
 //! What services and servers are called in the tables, and what the operator wants of them.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use crate::model::{Cluster, Server, Service};
 
 /// What a service is called in the tables: the same on every dispatcher, never 0.
 pub fn service_identity(cluster: &Cluster, service: &Service) -> u64 {
-    leading_word(&service_hasher(cluster, service).finalize()) | 1
+    Names::of(cluster, service).service()
 }
 
 /// What a server is called in the tables: the same on every dispatcher, never 0. Another address is another server.
 pub fn server_identity(cluster: &Cluster, service: &Service, server: &Server) -> u64 {
-    let mut hasher = service_hasher(cluster, service);
-    hasher.update(&[0]);
-    hasher.update(server.name.as_bytes());
-    hasher.update(&[0]);
-    hasher.update(server.address.to_string().as_bytes());
-    leading_word(&hasher.finalize()) | 1
+    Names::of(cluster, service).server(server)
 }
 
-fn service_hasher(cluster: &Cluster, service: &Service) -> blake3::Hasher {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(cluster.name.as_bytes());
-    hasher.update(&[0, service.protocol.number()]);
-    hasher.update(service.ports.to_string().as_bytes());
-    hasher
+/// What a service and its servers are called in the tables.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Names {
+    service: u64,
+}
+
+impl Names {
+    pub(super) fn of(cluster: &Cluster, service: &Service) -> Self {
+        let mut bytes = cluster.name.as_bytes().to_vec();
+        bytes.extend([0, service.protocol.number()]);
+        bytes.extend(service.ports.to_string().as_bytes());
+        Self { service: leading_word(&blake3::hash(&bytes)) | 1 }
+    }
+
+    pub(super) const fn service(&self) -> u64 {
+        self.service
+    }
+
+    pub(super) fn server(&self, server: &Server) -> u64 {
+        let mut bytes = self.service.to_le_bytes().to_vec();
+        match server.address {
+            IpAddr::V4(address) => bytes.extend(address.octets()),
+            IpAddr::V6(address) => bytes.extend(address.octets()),
+        }
+        bytes.push(0);
+        bytes.extend(server.name.as_bytes());
+        leading_word(&blake3::hash(&bytes)) | 1
+    }
 }
 
 pub(super) fn leading_word(hash: &blake3::Hash) -> u64 {
