@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::control::{Answer, EVENTS_BEHIND, Question};
 use crate::error::RunError;
 use crate::explain::explain;
-use crate::kernel::{Heard, LinkSocket, Lookups, Netlink};
+use crate::kernel::{Heard, LinkSocket, Lookups, Netlink, give_memory_back};
 use crate::plane::Plane;
 use crate::site_file;
 use crate::status::{self, Process};
@@ -205,7 +205,9 @@ impl Driver {
                 Effect::Release => self.parts.plane.release(),
                 Effect::Apply { site, overrides } => {
                     let outcome = self.parts.plane.apply(&site, &overrides);
-                    self.config_digest = site_file::digest(&site);
+                    if outcome.is_ok() && !Arc::ptr_eq(&site, self.parts.director.site()) {
+                        self.config_digest = site_file::digest(&site);
+                    }
                     self.hear(Input::Applied(outcome));
                 }
                 Effect::Attach { mac } => {
@@ -314,6 +316,7 @@ impl Driver {
     }
 
     fn site_was_read(&mut self, (ticket, site): Read) {
+        give_memory_back();
         let outcome = match site {
             Ok(site) => Ok(Arc::new(site)),
             Err(error) => {

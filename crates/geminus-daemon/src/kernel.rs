@@ -5,7 +5,7 @@ mod link_socket;
 mod netlink;
 mod routes;
 
-pub(crate) use calls::peer_groups;
+pub(crate) use calls::{give_memory_back, peer_groups};
 pub(crate) use link_socket::LinkSocket;
 pub(crate) use netlink::{Heard, Netlink};
 pub(crate) use routes::Lookups;

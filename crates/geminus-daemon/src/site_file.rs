@@ -7,13 +7,19 @@ use geminus_core::model::{Node, Site};
 
 use crate::error::RunError;
 
+/// Warnings that are logged at every start and reload.
+const WARNINGS_TOLD: usize = 10;
+
 /// Reads the whole site; what is odd about it is logged.
 pub(crate) fn read(file: &Path) -> Result<Site, RunError> {
     let bytes = std::fs::read(file).map_err(|error| RunError::ConfigFile { file: file.to_owned(), error })?;
     match config::parse_bytes(&bytes, &file.display().to_string()) {
         Ok(parsed) => {
-            for warning in &parsed.warnings {
-                tracing::info!(%warning, "the configuration is odd");
+            for warning in parsed.warnings.iter().take(WARNINGS_TOLD) {
+                tracing::info!("{warning}");
+            }
+            if let Some(untold @ 1..) = parsed.warnings.len().checked_sub(WARNINGS_TOLD) {
+                tracing::info!("and {untold} more warnings; geminus check shows them");
             }
             Ok(parsed.site)
         }

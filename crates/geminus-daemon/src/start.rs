@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::control::{ControlServer, QUESTIONS};
 use crate::driver::{Clock, Driver, Parts};
 use crate::error::RunError;
-use crate::kernel::{LinkSocket, Lookups, Netlink};
+use crate::kernel::{LinkSocket, Lookups, Netlink, give_memory_back};
 use crate::options::RunOptions;
 use crate::plane::Plane;
 use crate::runtime_dir::RuntimeDir;
@@ -45,6 +45,7 @@ pub fn run(options: RunOptions) -> Result<(), RunError> {
 async fn daemon(options: &RunOptions) -> Result<(), RunError> {
     let started = Clock::start();
     let site = Arc::new(site_file::read(&options.config)?);
+    give_memory_back();
     let node = site_file::node(&site, options.node.as_deref())?;
     check_capabilities(capabilities())?;
     let runtime_dir = RuntimeDir::take(&options.runtime_dir)?;

@@ -39,10 +39,16 @@ pub(super) fn of_sites(before: &Site, after: &Site, node: &str) -> Vec<String> {
     changes
 }
 
-/// Every server that something else is wanted of.
-pub(super) fn of_overrides(site: &Site, node: &str, before: &Overrides, after: &Overrides) -> Vec<String> {
+/// Every server of this name that something else is wanted of.
+pub(super) fn of_overrides(
+    site: &Site,
+    node: &str,
+    name: &str,
+    before: &Overrides,
+    after: &Overrides,
+) -> Vec<String> {
     let mut changes = Vec::new();
-    for (cluster, service, server) in orders::servers(site, node) {
+    for (cluster, service, server) in orders::servers(site, node).filter(|(.., server)| server.name == name) {
         let identity = server_identity(cluster, service, server);
         let (old, new) = (before.get(identity), after.get(identity));
         let place = format!("{}: server {}", service_name(cluster, service), server.name);

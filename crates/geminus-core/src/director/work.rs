@@ -192,7 +192,8 @@ impl Director {
         now: Instant,
     ) -> Vec<String> {
         let before = std::mem::replace(&mut self.overrides, overrides);
-        let mut changes = changes::of_overrides(&self.site, &self.node.name, &before, &self.overrides);
+        let mut changes =
+            changes::of_overrides(&self.site, &self.node.name, &order.server, &before, &self.overrides);
         if !changes.is_empty() {
             self.tell(order.kind(), order.told(), now);
         }

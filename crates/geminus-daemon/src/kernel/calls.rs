@@ -1,4 +1,4 @@
-//! The system calls that no safe wrapper offers: packet sockets with a filter, and the groups of a peer.
+//! The calls that no safe wrapper offers: packet sockets with a filter, the groups of a peer, the heap's unused rest.
 #![allow(
     unsafe_code,
     reason = "AF_PACKET, classic BPF filters, SO_PEERGROUPS and AsyncFd have no safe wrapper"
@@ -94,6 +94,15 @@ pub(crate) fn peer_groups(socket: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
         )
     })?;
     Ok(groups[..length as usize / size_of::<u32>()].to_vec())
+}
+
+/// Gives the heap that a large configuration took while it was parsed back to the system; glibc would keep it for ever.
+pub(crate) fn give_memory_back() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes no pointer; it may be called at any time from any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 fn attach(socket: &OwnedFd, filter: &[Instruction]) -> io::Result<()> {
