@@ -98,9 +98,9 @@ pub fn build(key: &RingKey, slots: u32, members: &[Member<'_>]) -> Ring {
 /// its turn.
 ///
 /// In any run of `n` turns, `n` up to `slots` and across the ring's end too, a member's count is less than 3 from
-/// `n * weight / sum` (less than 2 from its share of slots, less than 1 in a run from slot 0), provided no member's ideal
-/// share is below one slot. Equal members simply take turns. Shares are those of [`build`]; a slot drawn by hash is
-/// therefore as well balanced, but the ring of another set of members has little in common with this one.
+/// `n * weight / sum` (less than 2 in a run from slot 0), provided no member's ideal share is below one slot. Equal
+/// members simply take turns. Shares are as exact as those of [`build`]; a slot drawn by hash is therefore as well
+/// balanced, but the ring of another set of members has little in common with this one.
 ///
 /// # Panics
 ///
