@@ -14,7 +14,7 @@ mod size;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use geminus_packet::heap::Sizes;
@@ -247,6 +247,44 @@ impl Planner {
         Ok(())
     }
 
+    /// Makes the tables say what the operator wants of a few servers of the site that is installed, by their identities:
+    /// what [`apply`](Self::apply) would do, without a look at every other server.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn adjust(
+        &mut self,
+        tables: &impl Tables,
+        wanted: &Wanted<'_>,
+        servers: impl IntoIterator<Item = u64>,
+        grace: impl FnOnce(),
+    ) -> Result<(), PlanError> {
+        let numbers = servers.into_iter().filter_map(|identity| self.servers.get(&identity));
+        let services: BTreeSet<_> =
+            numbers.filter_map(|number| self.places.get(number)).map(|at| (at.cluster, at.service)).collect();
+        let part = |&(cluster, service): &(usize, usize)| {
+            part(wanted, (cluster, service), &wanted.site.clusters[cluster])
+        };
+        let parts: Vec<_> = services.iter().map(part).collect();
+        let ring_key = wanted.key.ring_key();
+        let renewed = self.check_room(tables, &ring_key, &parts, &[])?;
+        let mut old_rings = Vec::new();
+        for (part, renewed) in parts.iter().zip(renewed) {
+            let numbers = self.place_servers(tables, wanted, part);
+            let index = self.place_service(tables, wanted, part);
+            if renewed {
+                old_rings.extend(self.place_ring(tables, &ring_key, part, index, &numbers));
+            }
+        }
+        if !old_rings.is_empty() {
+            grace();
+        }
+        for (first, count) in old_rings {
+            self.room.give(first, count);
+        }
+        Ok(())
+    }
+
     /// Another way to a server, or none known: every entry of the address at once, each atomically. A way that was known
     /// is kept when none is known any more, since a stale hardware address loses less than none.
     pub fn set_link(&self, tables: &impl Tables, wanted: &Wanted<'_>, address: IpAddr) {
@@ -445,23 +483,25 @@ struct Part<'a> {
     members: Vec<Member<'a>>,
 }
 
-/// Every service of these clusters; names are hashed here and nowhere else in an apply.
+/// Every service of these clusters.
 fn parts<'a>(wanted: &Wanted<'a>, clusters: &[(usize, &'a Cluster)]) -> Vec<Part<'a>> {
-    let mut parts = Vec::new();
-    for &(cluster_index, cluster) in clusters {
-        for (service_index, service) in cluster.services.iter().enumerate() {
-            let names = identity::Names::of(cluster, service);
-            let servers: Vec<_> = service.servers.iter().map(|server| names.server(server)).collect();
-            let weight = |(server, &identity): (&'a Server, &u64)| Member {
-                name: &server.name,
-                weight: wanted.overrides.get(identity).weight_of(server),
-            };
-            let members = service.servers.iter().zip(&servers).map(weight).collect();
-            let place = (cluster_index, service_index);
-            parts.push(Part { place, service, identity: names.service(), servers, members });
-        }
-    }
-    parts
+    let of_cluster = |&(index, cluster): &(usize, &'a Cluster)| {
+        (0..cluster.services.len()).map(move |service| part(wanted, (index, service), cluster))
+    };
+    clusters.iter().flat_map(of_cluster).collect()
+}
+
+/// One service of a cluster; names are hashed here and nowhere else in an apply.
+fn part<'a>(wanted: &Wanted<'a>, place: (usize, usize), cluster: &'a Cluster) -> Part<'a> {
+    let service = &cluster.services[place.1];
+    let names = identity::Names::of(cluster, service);
+    let servers: Vec<_> = service.servers.iter().map(|server| names.server(server)).collect();
+    let weight = |(server, &identity): (&'a Server, &u64)| Member {
+        name: &server.name,
+        weight: wanted.overrides.get(identity).weight_of(server),
+    };
+    let members = service.servers.iter().zip(&servers).map(weight).collect();
+    Part { place, service, identity: names.service(), servers, members }
 }
 
 impl Part<'_> {

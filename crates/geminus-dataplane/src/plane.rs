@@ -64,6 +64,8 @@ pub struct DataPlane {
     node: String,
     cpus: u32,
     pub(crate) site: Arc<Site>,
+    /// Whether `site` is what the tables say.
+    installed: bool,
     overrides: Overrides,
     links: HashMap<IpAddr, Link>,
 }
@@ -100,6 +102,7 @@ impl DataPlane {
             node: node.into(),
             cpus,
             site: Arc::clone(site),
+            installed: false,
             overrides,
             links: HashMap::new(),
         })
@@ -126,27 +129,41 @@ impl DataPlane {
         overrides: &Overrides,
         links: &HashMap<IpAddr, Link>,
     ) -> Result<Option<Carried>, ApplyError> {
-        let wanted_sizes = plan::sizes(site, self.cpus);
         let mut moved = None;
-        let in_place = if Planner::same_kind(self.opened.tables.sizes(), &wanted_sizes) {
-            let wanted = wanted(&self.options, site, &self.node, overrides, links, self.ticks);
-            match self.opened.planner.apply(&self.opened.tables, &wanted, release::wait_for_running_programs)
-            {
-                Err(PlanError::Full(_)) => false,
-                Ok(()) => true,
-            }
-        } else {
-            false
-        };
+        let in_place = self.apply_in_place(site, overrides, links)?;
         if !in_place {
             moved = Some(self.move_to(site, overrides, links)?);
         } else if let Some(old) = self.old.take() {
             moved = Some(self.carry_from(&old));
         }
+        self.installed = true;
         self.site = Arc::clone(site);
         self.overrides = overrides.clone();
         self.links = links.clone();
         Ok(moved)
+    }
+
+    /// False where the tables are of another kind or too small; nothing has been written then.
+    fn apply_in_place(
+        &mut self,
+        site: &Arc<Site>,
+        overrides: &Overrides,
+        links: &HashMap<IpAddr, Link>,
+    ) -> Result<bool, ApplyError> {
+        let wanted = wanted(&self.options, site, &self.node, overrides, links, self.ticks);
+        let (planner, tables) = (&mut self.opened.planner, &self.opened.tables);
+        let grace = release::wait_for_running_programs;
+        let outcome = if self.installed && Arc::ptr_eq(site, &self.site) {
+            planner.adjust(tables, &wanted, overrides.differing(&self.overrides), grace)
+        } else if Planner::same_kind(tables.sizes(), &plan::sizes(site, self.cpus)) {
+            planner.apply(tables, &wanted, grace)
+        } else {
+            return Ok(false);
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(PlanError::Full(_)) => Ok(false),
+        }
     }
 
     /// Another way to a server; none: not known any more (the last one is kept).

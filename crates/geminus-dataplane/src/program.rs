@@ -97,11 +97,7 @@ impl Loaded {
     ///
     /// # Errors
     /// See [`ProgramFailure`].
-    pub fn from_object(
-        object: &[u8],
-        sizes: &Sizes,
-        pins: Option<&Path>,
-    ) -> Result<Self, ProgramFailure> {
+    pub fn from_object(object: &[u8], sizes: &Sizes, pins: Option<&Path>) -> Result<Self, ProgramFailure> {
         // A log slows the verifier down, so it is asked for only once there is something to read in it.
         match Self::load(object, sizes, pins, VerifierLogLevel::DISABLE) {
             Err(ProgramFailure::Verifier { .. }) => {

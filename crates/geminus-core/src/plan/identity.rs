@@ -101,6 +101,13 @@ impl Overrides {
         }
     }
 
+    /// The servers of which these and those want different things.
+    pub fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u64> + 'a {
+        let ours = self.0.iter().filter(|&(&identity, &wish)| other.get(identity) != wish);
+        let theirs = other.0.keys().filter(|identity| !self.0.contains_key(identity));
+        ours.map(|(&identity, _)| identity).chain(theirs.copied())
+    }
+
     /// How many servers something is wanted of.
     pub fn len(&self) -> usize {
         self.0.len()
