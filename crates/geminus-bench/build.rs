@@ -8,8 +8,7 @@ use std::process::Command;
 
 const TARGET: &str = "bpfel-unknown-none";
 /// As the packet program is built, and with type information: a function that makes a tail call needs it.
-const FLAGS: &str =
-    "-Ctarget-cpu=v3 -Ctarget-feature=+allows-misaligned-mem-access -Clink-arg=--btf";
+const FLAGS: &str = "-Ctarget-cpu=v3 -Ctarget-feature=+allows-misaligned-mem-access -Clink-arg=--btf";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?).join("bench.bpf.o");

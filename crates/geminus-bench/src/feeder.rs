@@ -2,12 +2,13 @@
 
 use anyhow::{Context as _, Result, bail, ensure};
 use aya::maps::{Array, MapData, ProgramArray};
-use aya::programs::{ProgramFd, TestRunOptions, Xdp};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{ProgramFd, TestRunAttrs, TestRunOptions, Xdp, XdpMode};
 use aya::{Ebpf, TestRun as _};
 
 use crate::case::{
-    ACTIONS, ADDRESS_BITS, Case, MASK, NEXT, PLACE, PLACE_NONE, PLACE_V4, PLACE_V6, PORTS, REWRITE, SOURCE, STRIDE,
-    TEMPLATE_WORDS, TWICE, WORDS,
+    ACTIONS, ADDRESS_BITS, Case, INTERFACE, MASK, NEXT, PLACE, PLACE_NONE, PLACE_V4, PLACE_V6, PORTS,
+    REWRITE, SOURCE, STRIDE, SUMMED, TEMPLATE_WORDS, TWICE, WORDS,
 };
 use crate::frame::Family;
 
@@ -53,6 +54,7 @@ pub(crate) struct Feeder {
     slot: ProgramArray<MapData>,
     case: Array<MapData, Case>,
     seen: Array<MapData, [u64; ACTIONS]>,
+    arrived: Array<MapData, u64>,
 }
 
 impl Feeder {
@@ -61,11 +63,12 @@ impl Feeder {
         let slot = ProgramArray::try_from(ebpf.take_map("SLOT").context("no map SLOT")?)?;
         let case = Array::try_from(ebpf.take_map("CASE").context("no map CASE")?)?;
         let seen = Array::try_from(ebpf.take_map("ACTIONS_SEEN").context("no map ACTIONS_SEEN")?)?;
+        let arrived = Array::try_from(ebpf.take_map("ARRIVED").context("no map ARRIVED")?)?;
         for (name, program) in ebpf.programs_mut() {
             let program: &mut Xdp = program.try_into()?;
             program.load().with_context(|| format!("the kernel refused {name}"))?;
         }
-        Ok(Self { ebpf, slot, case, seen })
+        Ok(Self { ebpf, slot, case, seen, arrived })
     }
 
     /// One of the yardsticks, by its name in the object.
@@ -74,7 +77,13 @@ impl Feeder {
     }
 
     /// Runs `runs` frames of a stream, from flow number `first` on, through a program.
-    pub(crate) fn feed(&mut self, program: &ProgramFd, traffic: &Traffic, first: u64, runs: u32) -> Result<Batch> {
+    pub(crate) fn feed(
+        &mut self,
+        program: &ProgramFd,
+        traffic: &Traffic,
+        first: u64,
+        runs: u32,
+    ) -> Result<Batch> {
         self.slot.set(0, program, 0).context("the program does not go into the slot")?;
         self.case.set(0, traffic.case(first), 0)?;
         let before: [u64; ACTIONS] = self.seen.get(&0, 0)?;
@@ -87,14 +96,58 @@ impl Feeder {
         frame.truncate(result.data_size_out as usize);
         let after: [u64; ACTIONS] = self.seen.get(&0, 0)?;
         let actions = std::array::from_fn(|action| after[action] - before[action]);
-        ensure!(actions.iter().sum::<u64>() == u64::from(runs), "not every frame came back: {actions:?} of {runs}");
+        ensure!(
+            actions.iter().sum::<u64>() == u64::from(runs),
+            "not every frame came back: {actions:?} of {runs}"
+        );
         Ok(Batch { nanoseconds: result.duration.as_nanos() as u64, actions, frame })
+    }
+
+    /// Sends `frames` frames of a stream, `burst` at a time, out of an interface of the calling thread's namespace; every
+    /// program they meet runs on the way, on this CPU.
+    pub(crate) fn send(
+        &mut self,
+        traffic: &Traffic,
+        first: u64,
+        frames: u32,
+        burst: u32,
+        interface: u32,
+    ) -> Result<()> {
+        let mut case = traffic.case(first);
+        case[INTERFACE] = u64::from(interface);
+        case[SUMMED] = 1;
+        self.case.set(0, case, 0)?;
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(&traffic.frame);
+        options.repeat = frames;
+        options.attrs = TestRunAttrs::new().xdp_live_frames(burst);
+        self.xdp("source")?.test_run(options).context("the live test-run failed")?;
+        Ok(())
+    }
+
+    /// Frames that came to where `sink` is attached.
+    pub(crate) fn arrived(&self) -> Result<u64> {
+        Ok(self.arrived.get(&0, 0)?)
+    }
+
+    /// Attaches one of the programs to an interface of the calling thread's namespace, natively.
+    pub(crate) fn attach(&mut self, name: &str, interface: u32) -> Result<XdpLink> {
+        let program =
+            self.ebpf.program_mut(name).with_context(|| format!("no program {name} in the object"))?;
+        attach(program.try_into()?, interface)
     }
 
     fn xdp(&self, name: &str) -> Result<&Xdp> {
         let program = self.ebpf.program(name).with_context(|| format!("no program {name} in the object"))?;
         Ok(program.try_into()?)
     }
+}
+
+/// Attaches a program natively until the link is dropped.
+pub(crate) fn attach(program: &mut Xdp, interface: u32) -> Result<XdpLink> {
+    let link =
+        program.attach_to_if_index(interface, XdpMode::Driver).context("the program cannot be attached")?;
+    Ok(program.take_link(link)?)
 }
 
 impl Traffic {
@@ -124,7 +177,9 @@ impl Traffic {
 
     fn case(&self, first: u64) -> Case {
         let mut case = [0; WORDS];
-        let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| self.frame.get(at + byte).copied().unwrap_or(0)));
+        let word = |at: usize| {
+            u64::from_le_bytes(std::array::from_fn(|byte| self.frame.get(at + byte).copied().unwrap_or(0)))
+        };
         for (number, slot) in case.iter_mut().take(TEMPLATE_WORDS).enumerate() {
             *slot = word(number * 8);
         }

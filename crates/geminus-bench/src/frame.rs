@@ -1,5 +1,7 @@
 //! The frames that are fed: the first of each kind, from which the feeding program makes those of the other flows.
 
+use std::fmt;
+
 /// Hardware address of the node's interface.
 pub(crate) const NODE: [u8; 6] = [0x02, 0, 0x5e, 0x10, 0, 0x01];
 /// Hardware address of whoever sends: the clients' router.
@@ -26,6 +28,15 @@ pub(crate) enum Family {
     V6,
 }
 
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
 /// A TCP segment with these flags to a port of the cluster.
 pub(crate) fn tcp(family: Family, port: u16, flags: u8) -> Vec<u8> {
     let mut segment = [0; 20];
@@ -33,6 +44,16 @@ pub(crate) fn tcp(family: Family, port: u16, flags: u8) -> Vec<u8> {
     segment[12] = 5 << 4;
     segment[13] = flags;
     segment[14] = 0xff;
+    // Of the flow's port and address, as of every flow's, the sequence number is the complement.
+    segment[4..8].copy_from_slice(&[0xff; 4]);
+    let sum = match family {
+        Family::V4 => {
+            let rest = [0, 6, 0, segment.len() as u8];
+            checksum(&[&CLIENT4[..], &CLUSTER4, &rest, &segment].concat())
+        }
+        Family::V6 => checksum6(CLIENT6, CLUSTER6, 6, &segment),
+    };
+    segment[16..18].copy_from_slice(&sum);
     to_cluster(family, 6, &segment)
 }
 
@@ -183,7 +204,8 @@ fn ipv6(source: [u8; 16], destination: [u8; 16], next_header: u8, payload: &[u8]
 
 /// RFC 1071.
 fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from));
+    let words =
+        bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

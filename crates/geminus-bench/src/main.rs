@@ -1,62 +1,137 @@
 //! `geminus-bench`: what Geminus costs.
+//!
+//! Three parts: one packet by test-run ([`packet`]), packets on a line of veth pairs ([`line`]), and the real binary
+//! ([`control`]). Each gives figures; [`report`] weighs them against what was promised and writes them down.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are for the terminal")]
 
 #[path = "../../geminus-ebpf-bench/src/case.rs"]
 mod case;
+mod control;
 mod feeder;
+mod figure;
 mod frame;
+mod line;
+mod machine;
 mod packet;
 mod path;
+mod report;
 mod stage;
 
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
 use anyhow::{Context as _, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
-use crate::packet::{Effort, Row};
+use crate::machine::Machine;
+use crate::packet::Effort;
+use crate::report::Report;
 
-/// Measures what one packet costs, path by path.
+/// Measure what Geminus costs.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Only the paths that figures were promised for, in a few seconds.
-    #[arg(long)]
+    /// Only this part; may be given several times [default: all]
+    #[arg(long, value_enum, value_name = "PART")]
+    part: Vec<Part>,
+    /// Only the packet paths that figures were promised for, in a few seconds.
+    #[arg(long, conflicts_with_all = ["part", "write"])]
     quick: bool,
-    /// Only paths whose name has this in it.
-    #[arg(long, default_value = "")]
+    /// Only packet paths whose name has this in it.
+    #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// The CPU to measure on.
+    /// The CPU that packets are measured on.
     #[arg(long, default_value_t = 1)]
     cpu: usize,
+    /// The binary whose control plane is measured.
+    #[arg(long, value_name = "PATH", default_value = "target/release/geminus")]
+    geminus: PathBuf,
+    /// Write the page for people to this file.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["part", "only"])]
+    write: Option<PathBuf>,
+    /// Write the figures for programs to this file.
+    #[arg(long, value_name = "PATH")]
+    json: Option<PathBuf>,
 }
 
-fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    let mut cpus = CpuSet::new();
-    cpus.set(arguments.cpu);
-    sched_setaffinity(None, &cpus).with_context(|| format!("cannot run on CPU {}", arguments.cpu))?;
-    // Without the privilege the figures are noisier, not wrong.
-    let _ = rustix::process::nice(-20);
-    let only = arguments.only;
-    let effort = match arguments.quick {
-        true => Effort { only, quick: true, passes: 2, batches: 6 },
-        false => Effort { only, quick: false, passes: 6, batches: 10 },
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// One packet, path by path.
+    Packet,
+    /// Packets a second and CPU per packet against routing and nftables.
+    Line,
+    /// The daemon and `check`.
+    Control,
+}
+
+fn main() -> ExitCode {
+    let result = measure(&Arguments::parse());
+    geminus_lab::undo::leave_to_signal();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("geminus-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> Result<()> {
+    let wanted = |part| match arguments.quick {
+        true => part == Part::Packet,
+        false => arguments.part.is_empty() || arguments.part.contains(&part),
     };
-    let rows = packet::measure(&effort, |line| eprintln!("{line}"))?;
-    print(&rows);
+    let mut report = Report::new(Machine::look()?);
+    if wanted(Part::Packet) {
+        let effort = effort(arguments);
+        let (rows, memory) = on_cpu(arguments.cpu, || packet::measure(&effort, tell))?;
+        report.packet = rows;
+        report.memory = memory;
+    }
+    if wanted(Part::Line) {
+        report.line = on_cpu(arguments.cpu, || line::measure(LINE_PASSES, LINE_MEASUREMENTS, tell))?;
+    }
+    if wanted(Part::Control) {
+        report.control = Some(control::measure(&arguments.geminus, tell)?);
+    }
+    print!("{}", report.for_terminal());
+    if let Some(file) = &arguments.write {
+        fs::write(file, report.page()).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    if let Some(file) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
     Ok(())
 }
 
-fn print(rows: &[Row]) {
-    println!("{:<50} {:>5} {:>6} | {:>5} {:>6} | {:>5} {:>6} | target", "ns a packet", "net", "median", "gross", "median", "empty", "median");
-    for row in rows {
-        let target = row.target.map_or(String::new(), |target| {
-            format!("{target} {}", if row.net.min <= target as f64 { "met" } else { "MISSED" })
+/// How often the line is measured with each balancer: so often in a row, so many times in turn.
+const LINE_MEASUREMENTS: u32 = 5;
+const LINE_PASSES: u32 = 6;
+
+fn effort(arguments: &Arguments) -> Effort {
+    let (passes, batches) = if arguments.quick { (2, 6) } else { (6, 10) };
+    Effort { only: arguments.only.clone(), quick: arguments.quick, passes, batches }
+}
+
+/// Does something on a thread of its own that stays on one CPU and yields to nobody.
+fn on_cpu<T: Send>(cpu: usize, action: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let mut cpus = CpuSet::new();
+            cpus.set(cpu);
+            sched_setaffinity(None, &cpus).with_context(|| format!("cannot run on CPU {cpu}"))?;
+            // Without the privilege the figures are noisier, not wrong.
+            let _ = rustix::process::nice(-20);
+            action()
         });
-        let reasons: Vec<_> = row.reasons.iter().map(|(name, share)| format!("{name} {share:.1}")).collect();
-        println!(
-            "{:<50} {:>5} {:>6} | {:>5} {:>6} | {:>5} {:>6} | {target:<10} {}",
-            row.path, row.net.min, row.net.median, row.gross.min, row.gross.median, row.empty.min, row.empty.median, reasons.join(", ")
-        );
-    }
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn tell(line: &str) {
+    eprintln!("{line}");
 }

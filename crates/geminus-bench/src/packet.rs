@@ -1,17 +1,19 @@
 //! Nanoseconds a packet, path by path: gross less what the empty program in the same slot takes, batch by batch in turn.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use aya::programs::ProgramFd;
-use geminus_packet::verdict::{REASONS, reasons};
+use geminus_packet::verdict::{Class, REASONS, Reason, reasons};
 use serde::Serialize;
 
-use crate::feeder::{Feeder, Traffic};
+use crate::feeder::Feeder;
+use crate::figure::{Spread, spread};
 use crate::frame::NODE;
 use crate::path::{self, Before, Output, Path, TX, Tables};
-use crate::stage::{SERVERS, Stage, server_mac};
+use crate::stage::{LOOPBACK, Memory, SERVERS, Stage, server_mac};
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -32,7 +34,7 @@ pub(crate) struct Row {
     pub(crate) path: String,
     pub(crate) net: Spread,
     pub(crate) gross: Spread,
-    /// The empty program in the same slot, fed the same.
+    /// The empty program in the same slot, fed the same; its least is that of all paths fed alike.
     pub(crate) empty: Spread,
     /// Nanoseconds that are promised.
     pub(crate) target: Option<u64>,
@@ -41,34 +43,40 @@ pub(crate) struct Row {
     pub(crate) batches: usize,
 }
 
-/// Least and median of some batches, nanoseconds a packet.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Spread {
-    pub(crate) min: f64,
-    pub(crate) median: f64,
-}
-
 /// More than any cache holds.
 const CACHES: usize = 64 << 20;
+
+impl Row {
+    /// How its packets were counted, for people; shares below a tenth of a per cent are left out.
+    pub(crate) fn reasons(&self) -> String {
+        let shown = self.reasons.iter().filter(|(_, share)| *share >= 0.05);
+        shown.map(|(name, share)| format!("{name} {share:.1}")).collect::<Vec<_>>().join(", ")
+    }
+}
 
 struct Series {
     path: Path,
     next: u64,
-    gross: Vec<u64>,
-    empty: Vec<u64>,
+    gross: Vec<f64>,
+    empty: Vec<f64>,
     reasons: [u64; REASONS],
 }
 
 /// Measures every path; the yardsticks come first.
-pub(crate) fn measure(effort: &Effort, mut say: impl FnMut(&str)) -> Result<Vec<Row>> {
+pub(crate) fn measure(effort: &Effort, say: impl Fn(&str)) -> Result<(Vec<Row>, Option<Memory>)> {
     let start = Instant::now();
     let mut feeder = Feeder::load()?;
     let empty = feeder.yardstick("empty")?;
-    let mut series: Vec<_> = path::paths().into_iter().filter(|path| (path.quick || !effort.quick) && path.name.contains(&effort.only)).enumerate().map(|(at, path)| Series::new(path, (at as u64) << 24)).collect();
+    let mut series: Vec<_> = path::paths()
+        .into_iter()
+        .filter(|path| (path.quick || !effort.quick) && path.name.contains(&effort.only))
+        .enumerate()
+        .map(|(at, path)| Series::new(path, (at as u64) << 24))
+        .collect();
     let mut stages = BTreeMap::new();
     for tables in series.iter().map(|one| one.path.tables) {
-        if !stages.contains_key(&tables) {
-            stages.insert(tables, prepare(&mut feeder, tables).with_context(|| format!("preparing {tables:?}"))?);
+        if let Entry::Vacant(vacant) = stages.entry(tables) {
+            vacant.insert(prepare(&mut feeder, tables).with_context(|| format!("preparing {tables:?}"))?);
         }
     }
     for one in &mut series {
@@ -87,9 +95,20 @@ pub(crate) fn measure(effort: &Effort, mut say: impl FnMut(&str)) -> Result<Vec<
         say(&format!("pass {pass} of {} after {:.1} s", effort.passes, start.elapsed().as_secs_f64()));
     }
     for (tables, stage) in &stages {
-        say(&format!("tables {tables:?}: {:.1} % of the flow slots taken, cold side {}", stage.fill() * 100.0, stage.keeps_tuples()));
+        say(&format!(
+            "tables {tables:?}: {:.1} % of the flow slots taken, cold side {}",
+            stage.fill() * 100.0,
+            stage.keeps_tuples()
+        ));
     }
-    Ok([yardstick].into_iter().chain(series).map(Series::row).collect())
+    let memory = stages.get(&Tables::Default).map(Stage::memory).transpose()?;
+    series.insert(0, yardstick);
+    let mut quiet = BTreeMap::new();
+    for one in &series {
+        let least = quiet.entry(one.shape()).or_insert(f64::INFINITY);
+        *least = one.empty.iter().copied().fold(*least, f64::min);
+    }
+    Ok((series.iter().map(|one| one.row(quiet[&one.shape()])).collect(), memory))
 }
 
 /// The yardstick's own row.
@@ -102,16 +121,13 @@ fn rewriting() -> Path {
 
 fn prepare(feeder: &mut Feeder, tables: Tables) -> Result<Stage> {
     let (size, tuples) = match tables {
+        Tables::Bare => ("1Mi", false),
         Tables::Default | Tables::Fresh | Tables::Tight | Tables::Full => ("1Mi", true),
         Tables::Wide4 | Tables::Wide6 | Tables::WideUdp => ("2Mi", true),
     };
-    let stage = Stage::new(size, tuples)?;
+    let stage = Stage::new(size, tuples, LOOPBACK)?;
     for resident in path::residents(tables) {
-        let count = resident.flows.map_or(1, |flows| flows.count);
-        let opening = Traffic { opening: true, ..resident };
-        let packets = count as u32 * 2;
-        let batch = feeder.feed(stage.program(), &opening, 0, packets)?;
-        ensure!(batch.actions[TX] == u64::from(packets), "flows cannot be opened: {:?}", batch.actions);
+        stage.open(feeder, &resident)?;
     }
     Ok(stage)
 }
@@ -128,8 +144,12 @@ impl Series {
         let got = feeder.feed(stage.program(), &self.path.traffic, self.next, 1)?;
         ensure!(got.actions[self.path.action] == 1, "came back with {:?}", got.actions);
         match &self.path.output {
-            Output::Same => ensure!(got.frame == given, "the frame changed: {:02x?} became {:02x?}", given, got.frame),
-            Output::Exactly(wanted) => ensure!(got.frame == *wanted, "{:02x?}, not {:02x?}", got.frame, wanted),
+            Output::Same => {
+                ensure!(got.frame == given, "the frame changed: {:02x?} became {:02x?}", given, got.frame)
+            }
+            Output::Exactly(wanted) => {
+                ensure!(got.frame == *wanted, "{:02x?}, not {:02x?}", got.frame, wanted)
+            }
             Output::ToServer => {
                 let to_server = (1..=SERVERS).any(|number| got.frame[..6] == server_mac(number));
                 ensure!(to_server && got.frame[6..12] == NODE, "goes to {:02x?}", &got.frame[..12]);
@@ -152,22 +172,32 @@ impl Series {
             self.count(&before, &stage.reasons(), runs)?;
             self.advance(runs);
             if round > 0 {
-                self.empty.push(bare.nanoseconds);
-                self.gross.push(batch.nanoseconds);
+                self.empty.push(bare.nanoseconds as f64);
+                self.gross.push(batch.nanoseconds as f64);
             }
         }
         Ok(())
     }
 
     /// A program without tables.
-    fn measure_bare(&mut self, feeder: &mut Feeder, program: &ProgramFd, empty: &ProgramFd, batches: u32) -> Result<()> {
+    fn measure_bare(
+        &mut self,
+        feeder: &mut Feeder,
+        program: &ProgramFd,
+        empty: &ProgramFd,
+        batches: u32,
+    ) -> Result<()> {
         for round in 0..=batches {
             let bare = feeder.feed(empty, &self.path.traffic, 0, self.path.batch)?;
             let batch = feeder.feed(program, &self.path.traffic, 0, self.path.batch)?;
-            ensure!(batch.actions[TX] == u64::from(self.path.batch), "the yardstick answered {:?}", batch.actions);
+            ensure!(
+                batch.actions[TX] == u64::from(self.path.batch),
+                "the yardstick answered {:?}",
+                batch.actions
+            );
             if round > 0 {
-                self.empty.push(bare.nanoseconds);
-                self.gross.push(batch.nanoseconds);
+                self.empty.push(bare.nanoseconds as f64);
+                self.gross.push(batch.nanoseconds as f64);
             }
         }
         Ok(())
@@ -182,7 +212,7 @@ impl Series {
             }
             Before::EachBatch(first) => {
                 stage.forget_provisional();
-                if self.path.tables == Tables::Fresh {
+                if matches!(self.path.tables, Tables::Fresh | Tables::Bare) {
                     stage.forget_flows();
                 }
                 self.flush();
@@ -219,30 +249,36 @@ impl Series {
         }
     }
 
-    fn row(self) -> Row {
-        let batches = self.gross.len();
-        let (gross, empty) = (spread(self.gross.iter().copied()), spread(self.empty.iter().copied()));
-        let runs: u64 = self.reasons.iter().take(96).sum();
-        let mut counted: Vec<_> = reasons()
-            .map(|reason| (reason.name.to_owned(), self.reasons[usize::from(reason.counter.0)] as f64 * 100.0 / runs.max(1) as f64))
-            .filter(|(_, share)| *share > 0.0)
-            .collect();
-        counted.sort_by(|a, b| b.1.total_cmp(&a.1));
+    /// What the empty program's time depends on. Paths of one shape share their least: one of them may have had no quiet
+    /// moment, and would be flattered by it.
+    fn shape(&self) -> (bool, usize, bool) {
+        let traffic = &self.path.traffic;
+        (traffic.rewritten, traffic.frame.len(), traffic.flows.is_some())
+    }
+
+    fn row(&self, quiet: f64) -> Row {
+        let gross = spread(&self.gross);
+        let empty = Spread { min: quiet, ..spread(&self.empty) };
         Row {
             path: self.path.name.to_owned(),
-            net: Spread { min: gross.min - empty.min, median: gross.median - empty.median },
+            net: gross.less(empty),
             gross,
             empty,
             target: self.path.target,
-            reasons: counted,
-            batches,
+            reasons: self.shares(),
+            batches: self.gross.len(),
         }
     }
-}
 
-fn spread(batches: impl Iterator<Item = u64>) -> Spread {
-    let mut batches: Vec<_> = batches.map(|nanoseconds| nanoseconds as f64).collect();
-    batches.sort_by(f64::total_cmp);
-    let median = batches.get(batches.len() / 2).copied().unwrap_or(f64::NAN);
-    Spread { min: batches.first().copied().unwrap_or(f64::NAN), median }
+    fn shares(&self) -> Vec<(String, f64)> {
+        let verdicts = reasons().filter(|reason| reason.class != Class::Note);
+        let packets: u64 = verdicts.map(|reason| self.reasons[usize::from(reason.counter.0)]).sum();
+        let share = |reason: &Reason| {
+            let counted = self.reasons[usize::from(reason.counter.0)];
+            (reason.name.to_owned(), counted as f64 * 100.0 / packets as f64)
+        };
+        let mut shares: Vec<_> = reasons().map(share).filter(|(_, share)| *share > 0.0).collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        shares
+    }
 }

@@ -10,6 +10,7 @@ use crate::stage::{DNS, IN_TURN, SHUT, STICKY, WEB};
 pub(crate) const DROP: usize = 1;
 pub(crate) const PASS: usize = 2;
 pub(crate) const TX: usize = 3;
+pub(crate) const REDIRECT: usize = 4;
 
 /// Runs of one batch: long enough that the kernel's whole nanoseconds do not matter, short enough that some are quiet.
 pub(crate) const BATCH: u32 = 1 << 16;
@@ -25,6 +26,8 @@ pub(crate) enum Tables {
     Default,
     /// Default size, no flows but those of the last batch.
     Fresh,
+    /// The same without the cold side.
+    Bare,
     /// Default size, every slot taken.
     Full,
     /// Default size, as many flows as slots.
@@ -103,7 +106,7 @@ pub(crate) fn residents(tables: Tables) -> Vec<Traffic> {
             few(udp4, Family::V4),
             sticky(ACK, 1 << CLIENT_BITS),
         ],
-        Tables::Fresh => vec![],
+        Tables::Fresh | Tables::Bare => vec![],
         Tables::Full => vec![stream(tcp4, Family::V4, 1 << 21, 16)],
         Tables::Tight | Tables::Wide4 => vec![many(tcp4, Family::V4)],
         Tables::Wide6 => vec![many(tcp6, Family::V6)],
@@ -178,7 +181,10 @@ fn established() -> Vec<Path> {
         at("established, IPv4 UDP, 64 Ki flows", Tables::Default, udp4(), Family::V4, 1 << 16, 210, false),
         of_many("established, IPv4 TCP, 1 Mi flows", Tables::Wide4, tcp4(), Family::V4),
         of_many("established, IPv6 TCP, 1 Mi flows", Tables::Wide6, tcp6(), Family::V6),
-        Path { quick: false, ..of_many("established, IPv4 UDP, 1 Mi flows", Tables::WideUdp, udp4(), Family::V4) },
+        Path {
+            quick: false,
+            ..of_many("established, IPv4 UDP, 1 Mi flows", Tables::WideUdp, udp4(), Family::V4)
+        },
         Path { share: 0.0, ..tight },
     ]
 }
@@ -205,12 +211,22 @@ fn beginning() -> Vec<Path> {
         after(new(name, Tables::Fresh, second(family), Chosen::Promoted, quick), first(family))
     };
     vec![
-        emptied(new("first packet, IPv4 TCP, empty table", Tables::Default, syn4.clone(), Chosen::Ring, true)),
+        emptied(new(
+            "first packet, IPv4 TCP, empty table",
+            Tables::Default,
+            syn4.clone(),
+            Chosen::Ring,
+            true,
+        )),
         new("first packet, IPv4 TCP, full table", Tables::Default, syn4.clone(), Chosen::Ring, true),
         new("first packet, IPv6 TCP, full table", Tables::Default, syn6, Chosen::Ring, false),
         new("first packet, IPv4 UDP, full table", Tables::Default, datagram(), Chosen::Ring, false),
         promoted("second packet (promotion), IPv4 TCP, free slot", Family::V4, true),
         promoted("second packet (promotion), IPv6 TCP, free slot", Family::V6, false),
+        Path {
+            tables: Tables::Bare,
+            ..promoted("second packet (promotion), IPv4 TCP, free slot, no cold side", Family::V4, false)
+        },
         full(promoted("second packet (promotion), IPv4 TCP, full table", Family::V4, true)),
         after(
             forwarded("first packet again (SYN repeated)", Tables::Default, syn4.clone(), Chosen::Repeated),
@@ -224,7 +240,12 @@ fn beginning() -> Vec<Path> {
         ),
         Path {
             target: Some(200),
-            ..forwarded("first packet, client with affinity", Tables::Default, sticky(SYN, EVER_NEW), Chosen::Affinity)
+            ..forwarded(
+                "first packet, client with affinity",
+                Tables::Default,
+                sticky(SYN, EVER_NEW),
+                Chosen::Affinity,
+            )
         },
         Path {
             target: Some(200),
@@ -251,7 +272,12 @@ fn others() -> Vec<Path> {
         elsewhere("not a cluster address, IPv6", Family::V6),
         ended("port without a service, drop", shut, DROP, Drop::Unexposed.counter()),
         answered("ARP answer", frame::arp_request(), frame::arp_reply(), Answer::Arp),
-        answered("neighbour solicitation answer", frame::solicitation(), frame::advertisement(), Answer::Neighbour),
+        answered(
+            "neighbour solicitation answer",
+            frame::solicitation(),
+            frame::advertisement(),
+            Answer::Neighbour,
+        ),
         answered("echo answer, IPv4", frame::echo(Family::V4), frame::echo_reply(Family::V4), Answer::Echo),
         answered("echo answer, IPv6", frame::echo(Family::V6), frame::echo_reply(Family::V6), Answer::Echo6),
     ]

@@ -1,19 +1,24 @@
 //! A loaded packet program over tables of its own, filled from a site, attached to nothing.
 
 use std::collections::HashMap;
+use std::fs;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::programs::ProgramFd;
+use aya::programs::xdp::XdpLink;
 use geminus_core::config;
 use geminus_core::key::SiteKey;
 use geminus_core::plan::{Link, Overrides, Planner, Wanted, sizes};
 use geminus_dataplane::mapped::MappedTables;
 use geminus_dataplane::program::Loaded;
 use geminus_packet::flow::{Bucket, WAYS};
-use geminus_packet::tables::{KEEP_TUPLES, Tables as _};
+use geminus_packet::tables::{KEEP_TUPLES, Tables as _, Tuple};
 use geminus_packet::verdict::REASONS;
+use serde::Serialize;
 
+use crate::feeder::{self, Feeder, Traffic};
 use crate::frame::NODE;
+use crate::path::{REDIRECT, TX};
 
 /// Servers of every service.
 pub(crate) const SERVERS: u8 = 10;
@@ -25,18 +30,29 @@ pub(crate) const DNS: u16 = 53;
 /// A port without a service.
 pub(crate) const SHUT: u16 = 9999;
 /// Index of the loopback interface, which test-runs come in by.
-const INTERFACE: u32 = 1;
+pub(crate) const LOOPBACK: u32 = 1;
+
+/// What the kernel charges for the flow table, bytes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Memory {
+    /// Flows that it has room for.
+    pub(crate) slots: u64,
+    /// The table.
+    pub(crate) flows: u64,
+    /// Its cold side.
+    pub(crate) tuples: u64,
+}
 
 /// The packet program, its tables, and what they were filled with.
 pub(crate) struct Stage {
     tables: MappedTables,
     program: ProgramFd,
-    _loaded: Loaded,
+    loaded: Loaded,
 }
 
 impl Stage {
-    /// Tables for so many flows; `tuples`: with the cold side.
-    pub(crate) fn new(flows: &str, tuples: bool) -> Result<Self> {
+    /// Tables for so many flows; `tuples`: with the cold side. The servers are behind the interface with this index.
+    pub(crate) fn new(flows: &str, tuples: bool, interface: u32) -> Result<Self> {
         let site = config::parse(&site(flows, tuples), "bench.toml").map_err(|errors| anyhow!("{errors}"))?;
         let cpus = aya::util::nr_cpus().map_err(|(_, error)| error).context("cannot count CPUs")?;
         let sizes = sizes(&site, cpus as u32);
@@ -45,7 +61,7 @@ impl Stage {
         let key = SiteKey::new(std::array::from_fn(|byte| byte as u8));
         let links: HashMap<_, _> = (1..=SERVERS)
             .map(|number| {
-                let link = Link::Remote { mac: server_mac(number), source: NODE, interface: INTERFACE };
+                let link = Link::Remote { mac: server_mac(number), source: NODE, interface };
                 (server_address(number).into(), link)
             })
             .collect();
@@ -61,7 +77,22 @@ impl Stage {
         Planner::adopt(&tables, &sizes).apply(&tables, &wanted, || ())?;
         tables.group(0).context("no group 0")?.deadline.store(u64::MAX);
         let program = loaded.program()?.fd()?.try_clone()?;
-        Ok(Self { tables, program, _loaded: loaded })
+        Ok(Self { tables, program, loaded })
+    }
+
+    /// Makes every flow of a stream established: first and second packet.
+    pub(crate) fn open(&self, feeder: &mut Feeder, traffic: &Traffic) -> Result<()> {
+        let packets = traffic.flows.map_or(1, |flows| flows.count) * 2;
+        let opening = Traffic { opening: true, ..traffic.clone() };
+        let batch = feeder.feed(&self.program, &opening, 0, u32::try_from(packets)?)?;
+        let sent = batch.actions[TX] + batch.actions[REDIRECT];
+        ensure!(sent == packets, "flows cannot be opened: {:?}", batch.actions);
+        Ok(())
+    }
+
+    /// Attaches the program to an interface of the calling thread's namespace, natively.
+    pub(crate) fn attach(&mut self, interface: u32) -> Result<XdpLink> {
+        feeder::attach(self.loaded.program()?, interface)
     }
 
     pub(crate) fn program(&self) -> &ProgramFd {
@@ -84,8 +115,18 @@ impl Stage {
     /// Share of the flow table's slots that are taken.
     pub(crate) fn fill(&self) -> f64 {
         let buckets = self.tables.sizes().flow_buckets;
-        let taken = (0..buckets).filter_map(|bucket| self.tables.flows(bucket)).map(|bucket| taken(bucket)).sum::<u64>();
+        let taken = (0..buckets).filter_map(|bucket| self.tables.flows(bucket)).map(taken).sum::<u64>();
         taken as f64 / (f64::from(buckets) * WAYS as f64)
+    }
+
+    /// What the kernel charges for the flow table and its cold side.
+    pub(crate) fn memory(&self) -> Result<Memory> {
+        let sizes = self.tables.sizes();
+        Ok(Memory {
+            slots: u64::from(sizes.flow_buckets) * WAYS as u64,
+            flows: charged(size_of::<Bucket>(), sizes.flow_buckets)?,
+            tuples: charged(size_of::<Tuple>(), sizes.tuples)?,
+        })
     }
 
     /// Forgets every half-open flow.
@@ -104,6 +145,21 @@ impl Stage {
     pub(crate) fn keeps_tuples(&self) -> bool {
         self.tables.globals().is_some_and(|globals| globals.flags.load() & KEEP_TUPLES != 0)
     }
+}
+
+/// What the kernel charges for a map of this process with such entries, bytes.
+fn charged(entry: usize, entries: u32) -> Result<u64> {
+    for file in fs::read_dir("/proc/self/fdinfo")?.flatten() {
+        let Ok(text) = fs::read_to_string(file.path()) else { continue };
+        let field = |key: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+            line.trim().parse::<u64>().ok()
+        };
+        if field("value_size:") == Some(entry as u64) && field("max_entries:") == Some(entries.into()) {
+            return field("memlock:").context("the kernel does not say what a map takes");
+        }
+    }
+    bail!("no map of {entries} entries of {entry} bytes is open")
 }
 
 fn empty(bucket: &Bucket) {

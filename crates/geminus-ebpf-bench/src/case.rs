@@ -1,7 +1,8 @@
 //! One measurement as the feeding program reads it: a row of words, shared with user space through an array map.
 //!
-//! The headers of flow `i` are those of the template but for three fields: the lower 16 bits of the source address, the
-//! source port, and in IPv4 the identification, which makes up for the address so that the header checksum stays right.
+//! The headers of flow `i` are those of the template but for these fields: the lower 16 bits of the source address and
+//! the source port; what makes up for them, so that checksums stay right: in IPv4 the identification, in TCP, where the
+//! case asks for it, the sequence number.
 
 /// Words of a case.
 pub(crate) const WORDS: usize = 32;
@@ -30,6 +31,10 @@ pub(crate) const ADDRESS_BITS: usize = 19;
 
 /// Not 0: every flow comes twice in a row, with a TCP SYN first and an ACK then. It is how flows are opened.
 pub(crate) const TWICE: usize = 20;
+/// Not 0: the TCP sequence number is the complement of source port and address.
+pub(crate) const SUMMED: usize = 21;
+/// Index of the interface that frames are sent out of.
+pub(crate) const INTERFACE: usize = 22;
 
 /// No flow: every frame is the template.
 pub(crate) const PLACE_NONE: u64 = 0;

@@ -10,24 +10,26 @@ mod case;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::{xdp_action, xdp_md};
-use aya_ebpf::helpers::bpf_tail_call;
+use aya_ebpf::helpers::{bpf_redirect, bpf_tail_call};
 use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::{Array, ProgramArray};
 use aya_ebpf::programs::XdpContext;
 
 use case::{
-    ACTIONS, ADDRESS_BITS, Case, FIRST_PORT, MASK, NEXT, PLACE, PLACE_V4, PLACE_V6, PORTS, REWRITE, SOURCE, STRIDE,
-    TEMPLATE_WORDS, TWICE,
+    ACTIONS, ADDRESS_BITS, Case, FIRST_PORT, INTERFACE, MASK, NEXT, PLACE, PLACE_V4, PLACE_V6, PORTS,
+    REWRITE, SOURCE, STRIDE, SUMMED, TEMPLATE_WORDS, TWICE,
 };
 
 const V4_IDENTIFICATION: usize = 18;
 /// Source and destination address.
 const V4_ADDRESSES: usize = 26;
 const V4_PORTS: usize = 34;
+const V4_SEQUENCE: usize = 38;
 const V4_FLAGS: usize = 47;
 /// Lower half of the source address.
 const V6_SOURCE: usize = 30;
 const V6_PORTS: usize = 54;
+const V6_SEQUENCE: usize = 58;
 const V6_FLAGS: usize = 67;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
@@ -99,6 +101,9 @@ fn write_headers(ctx: &XdpContext, case: &mut Case) -> Option<()> {
             if twice != 0 {
                 put(ctx, V4_FLAGS, flags)?;
             }
+            if case[SUMMED] != 0 {
+                put(ctx, V4_SEQUENCE, complement(port, in_address))?;
+            }
             put(ctx, V4_PORTS, ports)
         }
         PLACE_V6 => {
@@ -106,10 +111,19 @@ fn write_headers(ctx: &XdpContext, case: &mut Case) -> Option<()> {
             if twice != 0 {
                 put(ctx, V6_FLAGS, flags)?;
             }
+            if case[SUMMED] != 0 {
+                put(ctx, V6_SEQUENCE, complement(port, in_address))?;
+            }
             put(ctx, V6_PORTS, ports)
         }
         _ => Some(()),
     }
+}
+
+/// What makes up for port and address in a sum of 16-bit words.
+#[inline(always)]
+fn complement(port: u16, in_address: u64) -> u32 {
+    !(u32::from(port.to_be()) | (in_address as u32) << 16)
 }
 
 /// A pointer into the frame, checked.
@@ -130,6 +144,33 @@ fn put<T>(ctx: &XdpContext, place: usize, value: T) -> Option<()> {
 fn get<T: Copy>(ctx: &XdpContext, place: usize) -> Option<T> {
     // SAFETY: checked to lie in the frame.
     Some(unsafe { at::<T>(ctx, place)?.read_unaligned() })
+}
+
+/// Sends frames of the case out of an interface, where live frames go in.
+#[xdp]
+pub fn source(ctx: XdpContext) -> u32 {
+    let Some(case) = CASE.get_ptr_mut(0) else { return xdp_action::XDP_ABORTED };
+    // SAFETY: the map gave the pointer, and nobody else touches its entry while a test-run goes on.
+    let case = unsafe { &mut *case };
+    if write_headers(&ctx, case).is_none() {
+        return xdp_action::XDP_ABORTED;
+    }
+    // SAFETY: takes two numbers.
+    unsafe { bpf_redirect(case[INTERFACE] as u32, 0) as u32 }
+}
+
+/// Frames that came to the end of the line.
+#[map]
+static ARRIVED: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Counts and drops: the end of the line.
+#[xdp]
+pub fn sink(_ctx: XdpContext) -> u32 {
+    if let Some(arrived) = ARRIVED.get_ptr_mut(0) {
+        // SAFETY: the map gave the pointer, and all frames arrive on one CPU.
+        unsafe { *arrived += 1 };
+    }
+    xdp_action::XDP_DROP
 }
 
 /// Returns at once: what every other figure is net of.
@@ -158,12 +199,6 @@ fn try_rewrite(ctx: &XdpContext) -> Option<u32> {
     put(ctx, 0, source)?;
     put(ctx, 6, destination)?;
     Some(xdp_action::XDP_TX)
-}
-
-/// Drops: what a pipeline without a balancer costs.
-#[xdp]
-pub fn drop(_ctx: XdpContext) -> u32 {
-    xdp_action::XDP_DROP
 }
 
 #[panic_handler]

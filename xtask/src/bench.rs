@@ -1,0 +1,45 @@
+//! What Geminus costs: everything that is measured is in `geminus-bench`; this builds it and starts it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::command;
+use crate::floors::heading;
+use crate::setup::{self, Scope};
+use crate::workspace::Workspace;
+
+/// What to measure, and where the figures go besides the terminal.
+pub(crate) struct Wanted {
+    /// Only the packet paths that figures were promised for.
+    pub(crate) quick: bool,
+    /// Rewrite `docs/benchmarks.md`.
+    pub(crate) write: bool,
+    /// A file for programs.
+    pub(crate) json: Option<PathBuf>,
+}
+
+/// Builds the binary and the benchmark, and lets the one measure the other.
+pub(crate) fn bench(workspace: &mut Workspace, wanted: &Wanted) -> Result<()> {
+    setup::require_privileges("the benchmark's network namespaces and BPF programs")?;
+    setup::ensure(workspace, Scope::Everything)?;
+
+    heading("building the release binary and the benchmark");
+    command::run(workspace.release_cargo("build").args(["--package", "geminus-bench"]))?;
+
+    heading("bench");
+    let mut bench = Command::new(workspace.release_binary("geminus-bench"));
+    bench.env("PATH", command::search_path());
+    bench.arg("--geminus").arg(workspace.release_binary("geminus"));
+    if wanted.quick {
+        bench.arg("--quick");
+    }
+    if wanted.write {
+        bench.arg("--write").arg(workspace.root.join("docs/benchmarks.md"));
+    }
+    if let Some(json) = &wanted.json {
+        bench.arg("--json").arg(json);
+    }
+    command::run(&mut bench)
+}
