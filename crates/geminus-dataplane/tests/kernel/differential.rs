@@ -217,11 +217,12 @@ impl Twins {
 /// Something that happens to a site.
 fn event(random: &mut Random) -> Step {
     const RESTORE: fn(&mut Site) = |site| *site = ground::site();
-    let change = [
+    let changes = [
         RESTORE,
         RESTORE,
-        |site| drop(site.clusters[0].services[0].servers.pop()),
-        |site| drop(site.clusters[0].services.pop()),
+        |site| pop(&mut site.clusters),
+        |site| pop(&mut site.clusters[0].services),
+        |site| pop(&mut site.clusters[0].services[0].servers),
         |site| site.clusters.reverse(),
         |site| site.clusters.rotate_left(1),
         |site| site.clusters[0].services.reverse(),
@@ -229,14 +230,18 @@ fn event(random: &mut Random) -> Step {
         |site| site.clusters[0].services[0].servers[0].weight = 9,
         |site| site.clusters[0].ping = !site.clusters[0].ping,
     ];
-    let safely: [fn(&mut Site); 10] = change;
     match random.below(16) {
         0 => Step::Yield,
         1..4 => Step::Lead,
         4 => Step::FindLost,
-        5..9 => Step::Reload(random.one(&safely)),
+        5..9 => Step::Reload(random.one(&changes)),
         _ => Step::Seconds(random.one(&[1, 2, 30, 59, 60, 61, 1800, 3599, 3600, 3601, 20_000])),
     }
+}
+
+/// Takes the last one away, unless it is the only one.
+fn pop<T>(list: &mut Vec<T>) {
+    list.truncate((list.len() - 1).max(1));
 }
 
 /// The least of a frame that still makes a difference on fresh tables, if it does alone.

@@ -41,7 +41,8 @@ fn broken_object() -> Vec<u8> {
     let code = object.functions.values().map(|function| &function.instructions).max_by_key(|code| code.len());
     let code = code.expect("a program has code");
     let start: Vec<u8> = code.iter().take(16).flat_map(bytes).collect();
-    let at = OBJECT.windows(start.len()).position(|window| window == start).expect("the code is in the object");
+    let at =
+        OBJECT.windows(start.len()).position(|window| window == start).expect("the code is in the object");
     let broken_at = at + code.iter().position(|one| one.code == MOVE).expect("code moves registers") * 8;
     let mut broken = OBJECT.to_vec();
     // The same register = *(u64 *)(r10 - 1024)
