@@ -123,21 +123,12 @@ impl Driver {
         let mut watchdog = interval(beat.unwrap_or(Duration::from_secs(3600)));
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            self.do_what_is_due();
             self.carry_out();
             if let Some(keep) = self.leaving {
                 return Ok((self.parts.plane, keep));
             }
-            let due = self.parts.director.poll_timeout();
-            if due.is_some_and(|due| due <= self.now()) {
-                // A storm of messages must not keep the lease from being renewed, nor a late look count as a silence:
-                // what was heard by now goes first, and then what is due, whatever else is waiting.
-                self.hear_frames();
-                self.hear_netlink();
-                let now = self.now();
-                self.parts.director.handle_timeout(now);
-                continue;
-            }
-            let wake = due.map(|due| self.parts.started.at(due));
+            let wake = self.parts.director.poll_timeout().map(|due| self.parts.started.at(due));
             tokio::select! {
                 () = sleep(wake) => {}
                 () = self.parts.link_socket.readable() => self.hear_frames(),
@@ -155,6 +146,17 @@ impl Driver {
 
     fn now(&self) -> Instant {
         self.parts.started.now()
+    }
+
+    /// Whatever else is waiting, the lease is renewed in time. What was heard by now goes first: a late look must not
+    /// count as a silence.
+    fn do_what_is_due(&mut self) {
+        if self.parts.director.poll_timeout().is_some_and(|due| due <= self.now()) {
+            self.hear_frames();
+            self.hear_netlink();
+            let now = self.now();
+            self.parts.director.handle_timeout(now);
+        }
     }
 
     fn hear(&mut self, input: Input) {
