@@ -16,6 +16,7 @@ const FLAGS: &str = "-Ctarget-cpu=v3 -Ctarget-feature=+allows-misaligned-mem-acc
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed=GEMINUS_BPF_OBJECT");
+    println!("cargo::rerun-if-env-changed=GEMINUS_BPF_RUSTC");
     let out = PathBuf::from(env::var("OUT_DIR")?).join("geminus.bpf.o");
     if let Some(ready) = env::var_os("GEMINUS_BPF_OBJECT") {
         let ready = PathBuf::from(ready);
@@ -33,7 +34,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let target = target_dir()?;
     let linker = linker(&target)?;
     let build_dir = target.join("bpf");
-    let status = Command::new(env::var("CARGO")?)
+    let mut cargo = Command::new(env::var("CARGO")?);
+    // Where the compiler's own source is not beside it, `cargo xtask setup` names one that has it.
+    if let Some(rustc) = env::var_os("GEMINUS_BPF_RUSTC") {
+        cargo.env("RUSTC", rustc);
+    }
+    let status = cargo
         .current_dir(&program)
         .args(["build", "--release", "--locked", "-Z", "build-std=core", "--target", TARGET, "--target-dir"])
         .arg(&build_dir)
@@ -55,12 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// The workspace's target directory: `OUT_DIR` is `<target>/[<triple>/]<profile>/build/<package>/out`.
 fn target_dir() -> Result<PathBuf, Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let above = if out.ancestors().nth(5).and_then(Path::file_name) == env::var_os("TARGET").as_deref() {
-        6
-    } else {
-        5
-    };
-    let cargo_made = out.ancestors().skip(above - 1).find(|dir| dir.join("CACHEDIR.TAG").exists());
+    let cargo_made = out.ancestors().skip(4).find(|dir| dir.join("CACHEDIR.TAG").exists());
     Ok(cargo_made.or(out.ancestors().nth(4)).ok_or("OUT_DIR is not below a target directory")?.to_path_buf())
 }
 
