@@ -123,18 +123,10 @@ fn end(family: Family) -> Vec<Fixture> {
             .after(after(&[])),
         Fixture::new(named("what follows a RST goes with its flow"), flow.frame(ACK), same("established"))
             .after(after(&[flow.step(RST)])),
-        Fixture::new(
-            named("a port used again after FIN goes where it went"),
-            flow.frame(SYN),
-            same("established"),
-        )
-        .after(after(&[flow.step(FIN | ACK)])),
-        Fixture::new(
-            named("a port used again after RST goes where it went"),
-            flow.frame(SYN),
-            same("established"),
-        )
-        .after(after(&[flow.step(RST)])),
+        Fixture::new(named("a port used again after FIN is a newcomer"), flow.frame(SYN), to("ring", WEB))
+            .after(after(&[flow.step(FIN | ACK)])),
+        Fixture::new(named("a port used again after RST is a newcomer"), flow.frame(SYN), to("ring", WEB))
+            .after(after(&[flow.step(RST)])),
         Fixture::new(named("a SYN within a flow goes with it"), flow.frame(SYN), same("established"))
             .after(after(&[])),
         Fixture::new(named("a flow of a drained server stays"), flow.frame(ACK), same("established"))
