@@ -92,6 +92,13 @@ impl Snapshot {
         Self { words, ways: ways(tables, sizes, now) }
     }
 
+    /// The same without addresses, ports and ranges, which are written to either half.
+    pub fn without_halves(mut self) -> Self {
+        let halved = ["addresses", "endpoints", "ranges", "settings"];
+        self.words.retain(|(table, ..)| !halved.contains(table));
+        self
+    }
+
     /// The first thing that the other says differently; times may differ by `slack` ticks.
     pub fn difference(&self, other: &Self, slack: u32) -> Option<String> {
         let word = self.words.iter().zip(&other.words).find(|(one, two)| one != two);

@@ -357,7 +357,7 @@ fn whoever_writes_at_once_a_flow_is_never_found_with_anothers_server() {
                 }
                 None => {
                     let entry = Entry { tag: flow(n), server, generation, state, pinned: n % 2 };
-                    bucket.remember(&entry, now, &SPANS, n % 3 == 0);
+                    bucket.remember(&entry, now, &SPANS, n.is_multiple_of(3));
                 }
             }
         }

@@ -31,8 +31,11 @@ fn bucket(hash: u64, buckets: u64) -> usize {
     (hash & (buckets - 1)) as usize
 }
 
+/// The hash of the n-th flow.
+type Traffic = fn(&HashKey, u64) -> u64;
+
 /// Sequences of flows as sites have them, and as hashes hate them.
-fn traffic() -> Vec<(&'static str, fn(&HashKey, u64) -> u64)> {
+fn traffic() -> Vec<(&'static str, Traffic)> {
     const SITE: u64 = 0x5064_33c6 << 32;
     const TCP: u8 = 6;
     vec![
