@@ -94,7 +94,9 @@ fn perform(task: Task) -> Result<()> {
         Task::Test { floor } => floors::test(&mut workspace, floor),
         Task::Ci => ci::check_and_test(&mut workspace),
         Task::Demo { report, fast } => demo::demo(&mut workspace, report, fast),
-        Task::Bench { quick, write, json } => bench::bench(&mut workspace, &bench::Wanted { quick, write, json }),
+        Task::Bench { quick, write, json } => {
+            bench::bench(&mut workspace, &bench::Wanted { quick, write, json })
+        }
         Task::Deny { checks } => ci::deny(&workspace, &checks),
     }
 }
