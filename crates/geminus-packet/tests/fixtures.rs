@@ -58,6 +58,7 @@ fn fixtures_are_many_and_have_names_of_their_own() {
     }
     let twice: Vec<_> = names.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "{twice:?}");
+    println!("{} fixtures, {} more by rule", fixtures.len(), sweep::all().len());
     assert!(fixtures.len() >= 120, "{} fixtures", fixtures.len());
 }
 
