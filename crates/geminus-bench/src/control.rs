@@ -27,6 +27,8 @@ const RESTARTS: u16 = 50;
 const PROBES_PER_SECOND: u32 = 1000;
 /// How long the daemon of the large site may take to answer.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// An echo that takes longer has no answer.
+const UNANSWERED: Duration = Duration::from_millis(200);
 /// How long an idle daemon is watched, and how long it may settle before.
 const IDLE: Duration = Duration::from_secs(20);
 const SETTLE: Duration = Duration::from_secs(5);
@@ -40,6 +42,8 @@ pub(crate) struct Figures {
     pub(crate) check: Spread,
     /// From the start of `geminus run` to an echo answered for the last cluster, milliseconds.
     pub(crate) first_answer: Spread,
+    /// CPU time of the daemon up to there, milliseconds.
+    pub(crate) first_answer_cpu: Spread,
     /// `geminus weight` of one server of one cluster, milliseconds.
     pub(crate) weight: Spread,
     /// `geminus reload` after one server's weight was changed in the file, milliseconds.
@@ -69,13 +73,15 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
     let check = times(TIMES, || large.check(binary)).context("geminus check")?;
     say("control plane: checked");
     let mut starts = Vec::new();
+    let mut start_cpu = Vec::new();
     for _ in 0..TIMES {
         let daemon = large.start()?;
         starts.push(daemon.took);
+        start_cpu.push(daemon.cpu);
         daemon.process.kill()?;
         large.forget()?;
     }
-    let first_answer = spread(&starts);
+    let (first_answer, first_answer_cpu) = (spread(&starts), spread(&start_cpu));
     say("control plane: started");
     let daemon = large.start()?;
     let mut weight = 0;
@@ -107,6 +113,7 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
         file,
         check,
         first_answer,
+        first_answer_cpu,
         weight,
         reload,
         large_resident,
@@ -123,7 +130,9 @@ struct Large {
 
 struct Daemon {
     process: geminus_lab::process::Process,
+    /// Milliseconds until the last cluster's answer, by the clock and of CPU.
     took: f64,
+    cpu: f64,
 }
 
 impl Large {
@@ -156,7 +165,9 @@ impl Large {
         let process = self.balancer.launch(&[])?;
         loop {
             if probe::echo(&self.site.router, last_cluster(), Duration::from_millis(10))? {
-                return Ok(Daemon { process, took: milliseconds(begun) });
+                let took = milliseconds(begun);
+                let cpu = Usage::of(process.pid())?.cpu.as_secs_f64() * 1000.0;
+                return Ok(Daemon { process, took, cpu });
             }
             if let Some(status) = process.ended()? {
                 bail!("geminus run ended ({status}): {}", self.balancer.log());
@@ -169,13 +180,18 @@ impl Large {
         }
     }
 
-    /// Takes away what a killed daemon left in the kernel, so that the next one starts from nothing.
+    /// Takes away what a killed daemon left in the kernel, so that the next one starts from nothing, and waits until the
+    /// kernel has let go of it.
     fn forget(&self) -> Result<()> {
         // The kernel's own files stand beside the folders of pins.
         let folders =
             fs::read_dir(self.site.bpffs())?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
         for folder in folders {
             fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        }
+        let begun = Instant::now();
+        while probe::echo(&self.site.router, last_cluster(), UNANSWERED)? {
+            ensure!(begun.elapsed() < PATIENCE, "a program without pins still answers");
         }
         Ok(())
     }

@@ -80,22 +80,23 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {
-    let wanted = |part| match arguments.quick {
-        true => part == Part::Packet,
-        false => arguments.part.is_empty() || arguments.part.contains(&part),
+    let wanted = |part| match (arguments.quick || !arguments.only.is_empty(), arguments.part.as_slice()) {
+        (true, _) => part == Part::Packet,
+        (false, []) => true,
+        (false, parts) => parts.contains(&part),
     };
     let mut report = Report::new(Machine::look()?);
     if wanted(Part::Packet) {
         let effort = effort(arguments);
-        let (rows, memory) = on_cpu(arguments.cpu, || packet::measure(&effort, tell))?;
+        let (rows, memory) = first(Some(arguments.cpu), || packet::measure(&effort, tell))?;
         report.packet = rows;
         report.memory = memory;
     }
     if wanted(Part::Line) {
-        report.line = on_cpu(arguments.cpu, || line::measure(LINE_PASSES, LINE_MEASUREMENTS, tell))?;
+        report.line = first(Some(arguments.cpu), || line::measure(LINE_PASSES, LINE_MEASUREMENTS, tell))?;
     }
     if wanted(Part::Control) {
-        report.control = Some(control::measure(&arguments.geminus, tell)?);
+        report.control = Some(first(None, || control::measure(&arguments.geminus, tell))?);
     }
     print!("{}", report.for_terminal());
     if let Some(file) = &arguments.write {
@@ -117,13 +118,16 @@ fn effort(arguments: &Arguments) -> Effort {
     Effort { only: arguments.only.clone(), quick: arguments.quick, passes, batches }
 }
 
-/// Does something on a thread of its own that stays on one CPU and yields to nobody.
-fn on_cpu<T: Send>(cpu: usize, action: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+/// Does something on a thread of its own that yields to nobody and, where a CPU is given, stays on it; what it starts
+/// does so too.
+fn first<T: Send>(cpu: Option<usize>, action: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let mut cpus = CpuSet::new();
-            cpus.set(cpu);
-            sched_setaffinity(None, &cpus).with_context(|| format!("cannot run on CPU {cpu}"))?;
+            if let Some(cpu) = cpu {
+                let mut cpus = CpuSet::new();
+                cpus.set(cpu);
+                sched_setaffinity(None, &cpus).with_context(|| format!("cannot run on CPU {cpu}"))?;
+            }
             // Without the privilege the figures are noisier, not wrong.
             let _ = rustix::process::nice(-20);
             action()

@@ -84,10 +84,11 @@ pub(crate) fn measure(effort: &Effort, say: impl Fn(&str)) -> Result<(Vec<Row>, 
         one.check(&mut feeder, stage).with_context(|| format!("checking {}", one.path.name))?;
     }
     say(&format!("flows are open after {:.1} s", start.elapsed().as_secs_f64()));
-    let mut yardstick = Series::new(rewriting(), 0);
-    let rewrite = feeder.yardstick("rewrite")?;
+    let mut yardsticks = yardsticks(&feeder)?;
     for pass in 1..=effort.passes {
-        yardstick.measure_bare(&mut feeder, &rewrite, &empty, effort.batches)?;
+        for (yardstick, program) in &mut yardsticks {
+            yardstick.measure_bare(&mut feeder, program, &empty, effort.batches)?;
+        }
         for one in &mut series {
             let stage = &stages[&one.path.tables];
             one.measure(&mut feeder, stage, &empty, effort.batches).with_context(|| one.path.name)?;
@@ -102,7 +103,7 @@ pub(crate) fn measure(effort: &Effort, say: impl Fn(&str)) -> Result<(Vec<Row>, 
         ));
     }
     let memory = stages.get(&Tables::Default).map(Stage::memory).transpose()?;
-    series.insert(0, yardstick);
+    series.splice(0..0, yardsticks.into_iter().map(|(yardstick, _)| yardstick));
     let mut quiet = BTreeMap::new();
     for one in &series {
         let least = quiet.entry(one.shape()).or_insert(f64::INFINITY);
@@ -111,12 +112,16 @@ pub(crate) fn measure(effort: &Effort, say: impl Fn(&str)) -> Result<(Vec<Row>, 
     Ok((series.iter().map(|one| one.row(quiet[&one.shape()])).collect(), memory))
 }
 
-/// The yardstick's own row.
-fn rewriting() -> Path {
-    let mut path = path::paths().into_iter().next().expect("there are paths");
-    path.name = "yardstick: parse IP, swap hardware addresses, send";
-    path.target = None;
-    path
+/// The programs that the paths are held against, fed like an established flow; the first is the one for ratios.
+fn yardsticks(feeder: &Feeder) -> Result<Vec<(Series, ProgramFd)>> {
+    let named = [
+        ("rewrite", "yardstick: parse IP, swap hardware addresses, send", 1),
+        ("recall", "yardstick: read one of 32 MiB of cache lines", 1 << 20),
+    ];
+    let of = |(program, name, flows)| {
+        Ok((Series::new(path::yardstick(name, flows), 0), feeder.yardstick(program)?))
+    };
+    named.into_iter().map(of).collect()
 }
 
 fn prepare(feeder: &mut Feeder, tables: Tables) -> Result<Stage> {
@@ -188,8 +193,9 @@ impl Series {
         batches: u32,
     ) -> Result<()> {
         for round in 0..=batches {
-            let bare = feeder.feed(empty, &self.path.traffic, 0, self.path.batch)?;
-            let batch = feeder.feed(program, &self.path.traffic, 0, self.path.batch)?;
+            let bare = feeder.feed(empty, &self.path.traffic, self.next, self.path.batch)?;
+            let batch = feeder.feed(program, &self.path.traffic, self.next, self.path.batch)?;
+            self.advance(self.path.batch);
             ensure!(
                 batch.actions[TX] == u64::from(self.path.batch),
                 "the yardstick answered {:?}",

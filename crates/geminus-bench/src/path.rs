@@ -147,6 +147,12 @@ fn answered(name: &'static str, question: Vec<u8>, answer: Vec<u8>, reason: Answ
     Path { output: Output::Exactly(answer), ..ended(name, still(question, true), TX, reason.counter()) }
 }
 
+/// What a program without tables of ours is fed.
+pub(crate) fn yardstick(name: &'static str, flows: u64) -> Path {
+    let traffic = stream(frame::tcp(Family::V4, WEB, ACK), Family::V4, flows, 16);
+    forwarded(name, Tables::Default, traffic, Chosen::Established)
+}
+
 /// Every path, in the order of the report.
 pub(crate) fn paths() -> Vec<Path> {
     [established(), beginning(), others()].concat()
@@ -157,14 +163,14 @@ fn established() -> Vec<Path> {
     let tcp6 = || frame::tcp(Family::V6, WEB, ACK);
     let udp4 = || frame::udp(Family::V4, DNS);
     let at = |name, tables, frame, family, count, target, quick| Path {
-        target: Some(target),
+        target,
         quick,
         ..forwarded(name, tables, stream(frame, family, count, 16), Chosen::Established)
     };
     let of_many = |name, tables, frame, family| Path {
         // A few buckets of eight overflow where there are half as many flows as slots.
         share: 0.9,
-        ..at(name, tables, frame, family, 1 << 20, 210, true)
+        ..at(name, tables, frame, family, 1 << 20, Some(210), true)
     };
     let tight = forwarded(
         "established, IPv4 TCP, 1 Mi flows in 1 Mi slots",
@@ -173,12 +179,12 @@ fn established() -> Vec<Path> {
         Chosen::Established,
     );
     vec![
-        at("established, IPv4 TCP, 1 flow", Tables::Default, tcp4(), Family::V4, 1, 65, true),
-        at("established, IPv6 TCP, 1 flow", Tables::Default, tcp6(), Family::V6, 1, 65, true),
-        at("established, IPv4 UDP, 1 flow", Tables::Default, udp4(), Family::V4, 1, 65, true),
-        at("established, IPv4 TCP, 64 Ki flows", Tables::Default, tcp4(), Family::V4, 1 << 16, 210, true),
-        at("established, IPv6 TCP, 64 Ki flows", Tables::Default, tcp6(), Family::V6, 1 << 16, 210, false),
-        at("established, IPv4 UDP, 64 Ki flows", Tables::Default, udp4(), Family::V4, 1 << 16, 210, false),
+        at("established, IPv4 TCP, 1 flow", Tables::Default, tcp4(), Family::V4, 1, Some(65), true),
+        at("established, IPv6 TCP, 1 flow", Tables::Default, tcp6(), Family::V6, 1, Some(65), true),
+        at("established, IPv4 UDP, 1 flow", Tables::Default, udp4(), Family::V4, 1, Some(65), true),
+        at("established, IPv4 TCP, 64 Ki flows", Tables::Default, tcp4(), Family::V4, 1 << 16, None, true),
+        at("established, IPv6 TCP, 64 Ki flows", Tables::Default, tcp6(), Family::V6, 1 << 16, None, false),
+        at("established, IPv4 UDP, 64 Ki flows", Tables::Default, udp4(), Family::V4, 1 << 16, None, false),
         of_many("established, IPv4 TCP, 1 Mi flows", Tables::Wide4, tcp4(), Family::V4),
         of_many("established, IPv6 TCP, 1 Mi flows", Tables::Wide6, tcp6(), Family::V6),
         Path {
@@ -247,15 +253,14 @@ fn beginning() -> Vec<Path> {
                 Chosen::Affinity,
             )
         },
-        Path {
-            target: Some(200),
-            ..forwarded(
-                "first packet, round-robin",
-                Tables::Default,
-                stream(frame::tcp(Family::V4, IN_TURN, SYN), Family::V4, EVER_NEW, 16),
-                Chosen::Turn,
-            )
-        },
+        // A full bucket spares newcomers whose server is not the ring's: those after them would take the ring's.
+        emptied(new(
+            "first packet, round-robin, empty table",
+            Tables::Default,
+            stream(frame::tcp(Family::V4, IN_TURN, SYN), Family::V4, EVER_NEW, 16),
+            Chosen::Turn,
+            false,
+        )),
     ]
 }
 
