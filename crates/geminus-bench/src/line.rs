@@ -54,8 +54,9 @@ pub(crate) struct Row {
     /// The balancer's share: less the line whose balancer drops.
     pub(crate) share: Spread,
     pub(crate) packets_per_second: f64,
+    /// Packets sent in measurements, and how many of them did not arrive.
+    pub(crate) packets: u64,
     pub(crate) lost: u64,
-    pub(crate) measurements: usize,
 }
 
 struct Line {
@@ -269,8 +270,8 @@ impl Series {
             line,
             share: line.less(base),
             packets_per_second: 1e9 / line.min,
+            packets: self.times.len() as u64 * u64::from(FRAMES),
             lost: self.lost,
-            measurements: self.times.len(),
         }
     }
 

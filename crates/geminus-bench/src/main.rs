@@ -42,9 +42,9 @@ struct Arguments {
     /// Only packet paths whose name has this in it.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
-    /// The CPU that packets are measured on.
-    #[arg(long, default_value_t = 1)]
-    cpu: usize,
+    /// The CPU that packets are measured on [default: the last]
+    #[arg(long, value_name = "N")]
+    cpu: Option<usize>,
     /// The binary whose control plane is measured.
     #[arg(long, value_name = "PATH", default_value = "target/release/geminus")]
     geminus: PathBuf,
@@ -86,14 +86,15 @@ fn measure(arguments: &Arguments) -> Result<()> {
         (false, parts) => parts.contains(&part),
     };
     let mut report = Report::new(Machine::look()?);
+    let cpu = arguments.cpu.unwrap_or(report.machine.cpus.saturating_sub(1));
     if wanted(Part::Packet) {
         let effort = effort(arguments);
-        let (rows, memory) = first(Some(arguments.cpu), || packet::measure(&effort, tell))?;
+        let (rows, memory) = first(Some(cpu), || packet::measure(&effort, tell))?;
         report.packet = rows;
         report.memory = memory;
     }
     if wanted(Part::Line) {
-        report.line = first(Some(arguments.cpu), || line::measure(LINE_PASSES, LINE_MEASUREMENTS, tell))?;
+        report.line = first(Some(cpu), || line::measure(LINE_PASSES, LINE_MEASUREMENTS, tell))?;
     }
     if wanted(Part::Control) {
         report.control = Some(first(None, || control::measure(&arguments.geminus, tell))?);

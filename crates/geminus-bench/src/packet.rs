@@ -67,24 +67,14 @@ pub(crate) fn measure(effort: &Effort, say: impl Fn(&str)) -> Result<(Vec<Row>, 
     let start = Instant::now();
     let mut feeder = Feeder::load()?;
     let empty = feeder.yardstick("empty")?;
-    let mut series: Vec<_> = path::paths()
-        .into_iter()
-        .filter(|path| (path.quick || !effort.quick) && path.name.contains(&effort.only))
-        .enumerate()
-        .map(|(at, path)| Series::new(path, (at as u64) << 24))
-        .collect();
-    let mut stages = BTreeMap::new();
-    for tables in series.iter().map(|one| one.path.tables) {
-        if let Entry::Vacant(vacant) = stages.entry(tables) {
-            vacant.insert(prepare(&mut feeder, tables).with_context(|| format!("preparing {tables:?}"))?);
-        }
-    }
+    let mut yardsticks = yardsticks(&feeder)?;
+    let mut series = wanted(effort);
+    let stages = stages(&mut feeder, &series)?;
     for one in &mut series {
         let stage = &stages[&one.path.tables];
         one.check(&mut feeder, stage).with_context(|| format!("checking {}", one.path.name))?;
     }
     say(&format!("flows are open after {:.1} s", start.elapsed().as_secs_f64()));
-    let mut yardsticks = yardsticks(&feeder)?;
     for pass in 1..=effort.passes {
         for (yardstick, program) in &mut yardsticks {
             yardstick.measure_bare(&mut feeder, program, &empty, effort.batches)?;
@@ -96,20 +86,38 @@ pub(crate) fn measure(effort: &Effort, say: impl Fn(&str)) -> Result<(Vec<Row>, 
         say(&format!("pass {pass} of {} after {:.1} s", effort.passes, start.elapsed().as_secs_f64()));
     }
     for (tables, stage) in &stages {
-        say(&format!(
-            "tables {tables:?}: {:.1} % of the flow slots taken, cold side {}",
-            stage.fill() * 100.0,
-            stage.keeps_tuples()
-        ));
+        say(&format!("{tables:?}: {:.1} % of the flow slots taken", stage.fill() * 100.0));
     }
     let memory = stages.get(&Tables::Default).map(Stage::memory).transpose()?;
     series.splice(0..0, yardsticks.into_iter().map(|(yardstick, _)| yardstick));
+    Ok((rows(&series), memory))
+}
+
+fn wanted(effort: &Effort) -> Vec<Series> {
+    let wanted = |path: &Path| (path.quick || !effort.quick) && path.name.contains(&effort.only);
+    // Each path has flow numbers of its own, or one would find another's flows.
+    let paths = path::paths().into_iter().filter(wanted).zip(0_u64..);
+    paths.map(|(path, at)| Series::new(path, at << 24)).collect()
+}
+
+/// The tables that the paths are measured in, with the flows that live there.
+fn stages(feeder: &mut Feeder, series: &[Series]) -> Result<BTreeMap<Tables, Stage>> {
+    let mut stages = BTreeMap::new();
+    for tables in series.iter().map(|one| one.path.tables) {
+        if let Entry::Vacant(vacant) = stages.entry(tables) {
+            vacant.insert(prepare(feeder, tables).with_context(|| format!("preparing {tables:?}"))?);
+        }
+    }
+    Ok(stages)
+}
+
+fn rows(series: &[Series]) -> Vec<Row> {
     let mut quiet = BTreeMap::new();
-    for one in &series {
+    for one in series {
         let least = quiet.entry(one.shape()).or_insert(f64::INFINITY);
         *least = one.empty.iter().copied().fold(*least, f64::min);
     }
-    Ok((series.iter().map(|one| one.row(quiet[&one.shape()])).collect(), memory))
+    series.iter().map(|one| one.row(quiet[&one.shape()])).collect()
 }
 
 /// The programs that the paths are held against, fed like an established flow; the first is the one for ratios.
@@ -145,7 +153,7 @@ impl Series {
     /// One frame of the path, byte for byte.
     fn check(&mut self, feeder: &mut Feeder, stage: &Stage) -> Result<()> {
         self.make_ready(feeder, stage, 1)?;
-        let given = self.path.traffic.frame_of(self.next)?;
+        let given = self.path.traffic.frame_of(self.next);
         let got = feeder.feed(stage.program(), &self.path.traffic, self.next, 1)?;
         ensure!(got.actions[self.path.action] == 1, "came back with {:?}", got.actions);
         match &self.path.output {

@@ -104,6 +104,9 @@ impl Report {
             promises.push(of_memory("kernel memory per flow", 16.0, memory.flows, memory.slots));
             promises.push(of_memory("with the cold side", 56.0, memory.flows + memory.tuples, memory.slots));
         }
+        if !self.line.is_empty() {
+            promises.push(of_line(&self.line));
+        }
         if let Some(control) = &self.control {
             promises.extend(of_control(control));
         }
@@ -131,7 +134,7 @@ impl Report {
             _ => format!("{missed} figures were missed."),
         };
         let mut text = format!(
-            "## What was promised\n\n{verdict}\n\n| figure | at most | measured | as found | |\n|---|---:|---:|---:|---|\n"
+            "## What was promised\n\n{verdict} {ORIGIN}\n\n| figure | at most | measured | as found | |\n|---|---:|---:|---:|---|\n"
         );
         for promise in promises {
             let verdict = if promise.is_kept() { "reached" } else { "**missed**" };
@@ -262,6 +265,18 @@ fn of_memory(what: &str, most: f64, bytes: u64, slots: u64) -> Promise {
     }
 }
 
+/// A line that loses packets measures something else.
+fn of_line(rows: &[line::Row]) -> Promise {
+    let sum = |of: fn(&line::Row) -> u64| rows.iter().map(of).sum::<u64>();
+    Promise {
+        what: "packets lost on the line, every balancer together".into(),
+        most: 0.0,
+        measured: sum(|row| row.lost) as f64,
+        unit: "packets",
+        beside: format!("of {}", sum(|row| row.packets)),
+    }
+}
+
 fn of_control(control: &Figures) -> [Promise; 6] {
     let of = |what: &str, most: f64, measured: crate::figure::Spread| Promise {
         what: what.into(),
@@ -342,6 +357,10 @@ other work shared: *least* is the quiet machine, *median* the machine as found. 
 median, and figures of one run only; on another machine compare ratios.
 
 ";
+
+const ORIGIN: &str =
+    "The promises for one packet were made with figures of another processor in mind (AMD Zen 3); the second
+yardstick below says what one cache line that is in no cache costs on this one.";
 
 const PACKET: &str = "## One packet
 

@@ -12,7 +12,7 @@ use geminus_core::plan::{Link, Overrides, Planner, Wanted, sizes};
 use geminus_dataplane::mapped::MappedTables;
 use geminus_dataplane::program::Loaded;
 use geminus_packet::flow::{Bucket, WAYS};
-use geminus_packet::tables::{KEEP_TUPLES, Tables as _, Tuple};
+use geminus_packet::tables::{Tables as _, Tuple};
 use geminus_packet::verdict::REASONS;
 use serde::Serialize;
 
@@ -139,11 +139,6 @@ impl Stage {
     pub(crate) fn forget_flows(&self) {
         let buckets = self.tables.sizes().flow_buckets;
         (0..buckets).filter_map(|bucket| self.tables.flows(bucket)).for_each(empty);
-    }
-
-    /// Whether the cold side is kept.
-    pub(crate) fn keeps_tuples(&self) -> bool {
-        self.tables.globals().is_some_and(|globals| globals.flags.load() & KEEP_TUPLES != 0)
     }
 }
 
