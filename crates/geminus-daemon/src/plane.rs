@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -198,10 +197,7 @@ fn ground_hint() -> Option<String> {
     let release = rustix::system::uname().release().to_string_lossy().into_owned();
     let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
     let kernel = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    if kernel < OLDEST_KERNEL {
-        let (major, minor) = OLDEST_KERNEL;
-        return Some(format!("Linux {release} is too old; {major}.{minor} is the oldest that is supported"));
-    }
-    let has_btf = Path::new("/sys/kernel/btf/vmlinux").exists();
-    (!has_btf).then(|| format!("Linux {release} has no BTF; it needs CONFIG_DEBUG_INFO_BTF"))
+    let (major, minor) = OLDEST_KERNEL;
+    (kernel < OLDEST_KERNEL)
+        .then(|| format!("Linux {release} is too old; {major}.{minor} is the oldest that is supported"))
 }
