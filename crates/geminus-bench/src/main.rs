@@ -1,6 +1,6 @@
 //! `geminus-bench`: what Geminus costs.
 //!
-//! Three parts: one packet by test-run ([`packet`]), packets on a line of veth pairs ([`line`]), and the real binary
+//! Three parts: one packet by test-run ([`packet`]), packets on a line of veth pairs ([`mod@line`]), and the real binary
 //! ([`control`]). Each gives figures; [`report`] weighs them against what was promised and writes them down.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are for the terminal")]
 
