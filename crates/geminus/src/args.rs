@@ -240,8 +240,12 @@ pub(crate) struct ExplainArgs {
     /// Protocol of the packet
     #[arg(value_name = "PROTO")]
     pub(crate) protocol: Transport,
-    /// Sender: ADDRESS:PORT, [ADDRESS]:PORT, or an address alone for icmp
-    #[arg(value_name = "SRC", value_parser = endpoint)]
+    /// Sender
+    #[arg(
+        value_name = "SRC",
+        value_parser = endpoint,
+        help = "Sender: ADDRESS:PORT, [ADDRESS]:PORT, or an address alone for icmp"
+    )]
     pub(crate) source: Endpoint,
     /// Receiver, likewise
     #[arg(value_name = "DST", value_parser = endpoint)]
