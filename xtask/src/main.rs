@@ -1,7 +1,7 @@
 //! Every automation of the project, so that there is one way to do each thing and CI only calls it.
 //!
 //! `cargo xtask setup` finds or installs what a build, the tests and the demo need; the other commands call it
-//! first. What to install is decided in [`setup::plan`] from facts alone; everything else here starts programs.
+//! first. What to install is decided in `setup::plan` from facts alone; everything else here starts programs.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a terminal is what this program talks to")]
 
 mod bench;
