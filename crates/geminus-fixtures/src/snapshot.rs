@@ -117,7 +117,7 @@ impl Snapshot {
     }
 }
 
-/// Everything that is remembered; `now` is at most [`LATER`] before the newest.
+/// Everything that is remembered; `now` is at most `LATER` before the newest.
 pub fn ways(tables: &impl Tables, sizes: &Sizes, now: u32) -> Vec<Way> {
     let mut ways = Vec::new();
     each_way(tables, sizes, |memory, number, bucket, found| {

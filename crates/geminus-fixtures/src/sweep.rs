@@ -7,7 +7,7 @@ use crate::ground::{CLIENT4, CLIENT6, NODE_MAC, ROUTER_MAC, SHOP4, SHOP6};
 /// The longest frame that is cut.
 const LONGEST: usize = 120;
 
-/// Every frame of a few kinds, cut after every byte up to [`LONGEST`]; each is told by where its headers end.
+/// Every frame of a few kinds, cut after every byte up to `LONGEST`; each is told by where its headers end.
 pub fn cuts() -> Vec<Fixture> {
     let syn = Tcp { options: vec![1; 40], payload: vec![9; 60], ..Tcp::new(40_000, 80, SYN) };
     let datagram = Udp { payload: vec![9; 120], ..Udp::new(40_000, 53) };
