@@ -5,7 +5,7 @@
 //! allocation; the time is an argument ([`tables::Ticks`]), the frame and the tables are traits ([`frame::Frame`],
 //! [`tables::Tables`]).
 //!
-//! Read in this order: [`dispatch`] (the path), `balance` (which server), [`flow`] (the flow table), `answer` (ARP,
+//! Read in this order: [`mod@dispatch`] (the path), `balance` (which server), [`flow`] (the flow table), `answer` (ARP,
 //! neighbour discovery, echo), [`tables`] (what lies in shared memory), [`verdict`] (every reason there is).
 #![no_std]
 #![cfg_attr(target_arch = "bpf", allow(internal_features))]

@@ -1,6 +1,6 @@
 //! One 64-bit word that kernel program and user space share.
 //!
-//! On the host it is an [`AtomicU64`](core::sync::atomic::AtomicU64). The BPF target declares no compare-and-swap, so
+//! On the host it is an `AtomicU64`. The BPF target declares no compare-and-swap, so
 //! `core::sync::atomic` lacks it there; the intrinsics compile to `lock cmpxchg` and `lock xadd` and pass the verifier
 //! (target CPU v3). An aligned volatile access is a single load or store in both homes.
 #![allow(unsafe_code, reason = "the shared word is the one place where memory is touched without a borrow")]
