@@ -3,6 +3,7 @@
 pub mod announce;
 pub mod config;
 pub mod director;
+pub mod ha;
 pub mod journal;
 pub mod key;
 pub mod limits;

@@ -14,7 +14,7 @@ pub struct Site {
     pub key_file: Option<PathBuf>,
     /// The dispatchers, in the order of the file.
     pub nodes: Vec<Node>,
-    /// High availability: how long a lease runs.
+    /// High availability.
     pub ha: Ha,
     /// Sizes of the kernel tables.
     pub tables: Tables,
@@ -35,11 +35,171 @@ pub struct Node {
     pub interface: String,
 }
 
-/// High-availability settings that a single node needs too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// High-availability settings. A single node needs the lease only.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ha {
     /// How long the data plane stays active after the daemon last renewed it. Default 5 s, 1 s to 60 s.
     pub lease: Duration,
+    /// When silence is noticed, and when it is believed. Default [`Timers::DEFAULT`].
+    pub timers: Timers,
+    /// UDP port of heartbeats and echoes, and TCP port of replication, on every path address. Default 4870.
+    pub port: u16,
+    /// Where partners hear each other; at least one for each pair of partners. Default: their node addresses.
+    pub paths: Vec<Path>,
+    /// Addresses that tell whether a node is still on the network.
+    pub reach: Vec<IpAddr>,
+    /// Whether a returned primary takes over again by itself.
+    pub recovery: Recovery,
+    /// How long a returned primary must have been well before it takes over again. Default 10 s.
+    pub stable: Duration,
+    /// How long a node that has heard nobody, and reaches no target, waits before it goes active alone. Default 40 s:
+    /// longer than a switch port is mute after its link came up.
+    pub alone_after: Duration,
+    /// How neighbours learn of a takeover.
+    pub announce: Announce,
+    /// File with the secret of heartbeats and replication; none: they use the site's key.
+    pub key_file: Option<PathBuf>,
+    /// File with another secret that is accepted, while keys are changed.
+    pub also_accept: Option<PathBuf>,
+    /// Programs started when something happens.
+    pub hooks: Hooks,
+}
+
+/// When silence is noticed, and when it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timers {
+    /// Time between heartbeats. 5 ms to 5 s.
+    pub heartbeat: Duration,
+    /// Heartbeats missed on every path before the partner is suspected. 2 to 20.
+    pub suspect: u32,
+    /// Probes sent on every path to confirm a suspicion. 3 to 50.
+    pub probes: u32,
+    /// How long the answers to them are waited for, from the first probe on. 5 ms to 5 s.
+    pub confirm: Duration,
+}
+
+impl Timers {
+    /// Noticed after 150 ms, believed after 200 ms.
+    pub const DEFAULT: Self = Self {
+        heartbeat: Duration::from_millis(50),
+        suspect: 3,
+        probes: 10,
+        confirm: Duration::from_millis(50),
+    };
+    /// Noticed after 30 ms, believed after 47 ms: the half interval that a death falls into on average included, a
+    /// takeover is felt as 45 ms.
+    pub const FAST: Self = Self {
+        heartbeat: Duration::from_millis(10),
+        suspect: 3,
+        probes: 10,
+        confirm: Duration::from_millis(17),
+    };
+
+    /// From the last sign of life to the takeover.
+    pub fn detection(&self) -> Duration {
+        self.heartbeat * self.suspect + self.confirm
+    }
+}
+
+/// A way between two nodes: heartbeats travel between these addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path {
+    /// Names of the two nodes.
+    pub nodes: [String; 2],
+    /// Their addresses on this path, in the same order and of the same family.
+    pub addresses: [IpAddr; 2],
+}
+
+/// Whether a returned primary takes over again by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recovery {
+    /// Yes, once replication is complete and it has been well for [`Ha::stable`].
+    #[default]
+    Auto,
+    /// No; `geminus takeover` does it.
+    Manual,
+}
+
+/// How neighbours learn of a takeover.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Announce {
+    /// Gratuitous ARP and unsolicited neighbour advertisements name the new hardware address.
+    #[default]
+    Gratuitous,
+    /// The cluster addresses have a hardware address of their own that moves with them.
+    VirtualMac,
+}
+
+/// Programs started when something happens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hooks {
+    /// How long one may run. Default 10 s.
+    pub timeout: Duration,
+    /// By event: the program and its arguments, no shell.
+    pub commands: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+impl Default for Ha {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(5),
+            timers: Timers::DEFAULT,
+            port: 4870,
+            paths: Vec::new(),
+            reach: Vec::new(),
+            recovery: Recovery::Auto,
+            stable: Duration::from_secs(10),
+            alone_after: Duration::from_secs(40),
+            announce: Announce::Gratuitous,
+            key_file: None,
+            also_accept: None,
+            hooks: Hooks { timeout: Duration::from_secs(10), ..Hooks::default() },
+        }
+    }
+}
+
+/// All clusters with the same primary and backup: they fail over together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// Its number, the same on every dispatcher; 0 on each node are the clusters it has for itself alone.
+    pub number: u8,
+    /// Name of the node that is active in normal times.
+    pub primary: String,
+    /// Name of the node that takes over.
+    pub backup: String,
+    /// Indices of its clusters in [`Site::clusters`].
+    pub clusters: Vec<usize>,
+}
+
+impl Site {
+    /// The groups of clusters that have a backup, numbered from 1 in the order of the names of primary and backup.
+    pub fn groups(&self) -> Vec<Group> {
+        let mut groups = std::collections::BTreeMap::<(&str, &str), Vec<usize>>::new();
+        for (index, cluster) in self.clusters.iter().enumerate() {
+            if let Some(backup) = &cluster.backup {
+                groups.entry((&cluster.primary, backup)).or_default().push(index);
+            }
+        }
+        let group = |(number, ((primary, backup), clusters)): (u8, ((&str, &str), Vec<usize>))| Group {
+            number,
+            primary: primary.to_owned(),
+            backup: backup.to_owned(),
+            clusters,
+        };
+        (1..).zip(groups).map(group).collect()
+    }
+
+    /// Number of a cluster's group: 0 if it has no backup.
+    pub fn group_of(&self, cluster: usize) -> u8 {
+        self.groups().iter().find(|group| group.clusters.contains(&cluster)).map_or(0, |group| group.number)
+    }
+}
+
+impl Cluster {
+    /// Whether a node may be active for it.
+    pub fn is_of(&self, node: &str) -> bool {
+        self.primary == node || self.backup.as_deref() == Some(node)
+    }
 }
 
 /// Sizes of the kernel tables, in entries; powers of two.
@@ -79,6 +239,8 @@ pub struct Cluster {
     pub addresses: Vec<IpAddr>,
     /// Name of the node that is active in normal times.
     pub primary: String,
+    /// Name of the node that takes over; none: nobody does.
+    pub backup: Option<String>,
     /// What happens to a packet for a port without a service.
     pub unexposed: Unexposed,
     /// Whether echo requests are answered.

@@ -175,7 +175,7 @@ impl Choices {
         };
         Site {
             key_file: self.flip().then(|| "/etc/geminus/site \"key\".é".into()),
-            ha: Ha { lease: self.span(1000, 60_000) },
+            ha: Ha { lease: self.span(1000, 60_000), ..Ha::default() },
             tables,
             timeouts,
             clusters: (0..1 + self.below(3)).map(|number| self.cluster(number, &nodes)).collect(),
@@ -207,6 +207,7 @@ impl Choices {
             name: format!("{}{number}", self.of(&["shop", "mail.example", "_", "2024"])),
             addresses: (0..1 + self.below(3)).map(|address| self.address(2, 16 * number + address)).collect(),
             primary: nodes[self.below(nodes.len() as u64) as usize].name.clone(),
+            backup: None,
             unexposed: self.of(&[Unexposed::Drop, Unexposed::Pass]),
             ping: self.flip(),
             services,

@@ -49,6 +49,7 @@ fn the_smallest_file_means_every_default() {
         name: "shop".to_string(),
         addresses: vec!["198.51.100.80".parse().unwrap()],
         primary: "alpha".to_string(),
+        backup: None,
         unexposed: Unexposed::Drop,
         ping: true,
         services: vec![service],
@@ -61,7 +62,7 @@ fn the_smallest_file_means_every_default() {
     let site = Site {
         key_file: None,
         nodes: vec![node],
-        ha: Ha { lease: Duration::from_secs(5) },
+        ha: Ha::default(),
         tables: Tables { flows: 1 << 20, provisional: 1 << 16, affinity: 1 << 16, tuples: true },
         timeouts: Timeouts {
             tcp: Duration::from_secs(900),

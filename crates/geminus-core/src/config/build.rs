@@ -28,7 +28,7 @@ pub(super) fn site(root: &Node) -> Option<Site> {
             Some(Scalar::Path(path)) => Some(path.clone()),
             _ => None,
         },
-        ha: Ha { lease: duration(root.table("ha")?, "lease")? },
+        ha: Ha { lease: duration(root.table("ha")?, "lease")?, ..Ha::default() },
         tables: tables(root.table("tables")?)?,
         timeouts: timeouts(root.table("timeouts")?)?,
         clusters: root.named("cluster").iter().map(|named| cluster(named, first)).collect::<Option<_>>()?,
@@ -112,6 +112,7 @@ fn cluster((name, node): &(At<String>, Node), first_node: &str) -> Option<Cluste
         name: name.value.clone(),
         addresses: node.many("addresses").iter().map(address).collect::<Option<_>>()?,
         primary: text(node, "primary").unwrap_or_else(|| first_node.to_string()),
+        backup: None,
         unexposed: match word(node, "unexposed")? {
             "drop" => Unexposed::Drop,
             "pass" => Unexposed::Pass,

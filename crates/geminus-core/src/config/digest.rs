@@ -67,7 +67,7 @@ impl Form {
     }
 
     fn site(&mut self, site: &Site) {
-        let Site { key_file, nodes, ha: Ha { lease }, tables, timeouts, clusters } = site;
+        let Site { key_file, nodes, ha: Ha { lease, .. }, tables, timeouts, clusters } = site;
         match key_file {
             None => self.number(0),
             Some(path) => {
@@ -105,7 +105,7 @@ impl Form {
     }
 
     fn cluster(&mut self, cluster: &Cluster) {
-        let Cluster { name, addresses, primary, unexposed, ping, services } = cluster;
+        let Cluster { name, addresses, primary, unexposed, ping, services, .. } = cluster;
         self.text(name);
         self.set(addresses, |address| *address, |form, address| form.address(*address));
         self.text(primary);

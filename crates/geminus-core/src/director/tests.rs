@@ -49,6 +49,7 @@ fn cluster(name: &str, primary: &str, addresses: &[IpAddr], servers: &[(&str, Ip
         name: name.into(),
         addresses: addresses.to_vec(),
         primary: primary.into(),
+        backup: None,
         unexposed: Unexposed::Drop,
         ping: true,
         services: vec![service],
@@ -59,7 +60,7 @@ fn site(clusters: Vec<Cluster>) -> Site {
     Site {
         key_file: None,
         nodes: vec![node(), Node { name: "beta".into(), address: v4(12), interface: "eth0".into() }],
-        ha: Ha { lease: LEASE },
+        ha: Ha { lease: LEASE, ..Ha::default() },
         tables: Tables { flows: 1 << 16, provisional: 1 << 14, affinity: 1 << 12, tuples: true },
         timeouts: Timeouts {
             tcp: Duration::from_secs(900),

@@ -50,6 +50,7 @@ pub(super) fn cluster(name: &str, address: u8, services: Vec<Service>) -> Cluste
         name: name.into(),
         addresses: vec![Ipv4Addr::new(198, 51, 100, address).into()],
         primary: NODE.into(),
+        backup: None,
         unexposed: Unexposed::Drop,
         ping: true,
         services,
@@ -62,7 +63,7 @@ pub(super) fn site(clusters: Vec<Cluster>) -> Site {
     Site {
         key_file: None::<PathBuf>,
         nodes: Vec::new(),
-        ha: Ha { lease: Duration::from_secs(5) },
+        ha: Ha::default(),
         tables: TableSizes { flows: 1 << 13, provisional: 1 << 13, affinity: 1 << 10, tuples: true },
         timeouts: Timeouts {
             tcp: hours(1),
