@@ -10,9 +10,10 @@ use std::ptr::NonNull;
 use aya::maps::MapData;
 use geminus_packet::flow::Bucket;
 use geminus_packet::heap::Sizes;
+use geminus_packet::journal::Journal;
 use geminus_packet::tables::{
-    AddressBucket, EndpointBucket, GROUPS, Globals, Group, Range, ReasonCounters, RingLine, Server,
-    ServerCounters, Service, Tables, Tuple,
+    AddressBucket, EndpointBucket, GROUPS, Globals, Group, PATHS, PathEntry, Range, ReasonCounters, RingLine,
+    Server, ServerCounters, Service, Tables, Tuple,
 };
 use geminus_packet::verdict::Counter;
 
@@ -114,10 +115,12 @@ mapped! {
     ring: RingLine = "RING", |s| s.ring_lines;
     servers: Server = "SERVERS", |s| s.servers;
     groups: Group = "GROUPS", |_| GROUPS;
+    paths: PathEntry = "PATHS", |_| PATHS;
     flows: Bucket = "FLOWS", |s| s.flow_buckets;
     provisional: Bucket = "PROVISIONAL", |s| s.provisional_buckets;
     affinity: Bucket = "AFFINITY", |s| s.affinity_buckets;
     tuples: Tuple = "TUPLES", |s| s.tuples;
+    journals: Journal = "JOURNAL", |s| s.cpus;
     reasons: ReasonCounters = "REASONS_SEEN", |s| s.cpus;
     sent: ServerCounters = "SENT", |s| s.servers * s.cpus;
 }
@@ -140,6 +143,11 @@ impl MappedTables {
     /// Packets by reason of one CPU.
     pub fn reasons(&self, cpu: u32) -> Option<&ReasonCounters> {
         self.reasons.get(cpu)
+    }
+
+    /// What each CPU remembered lately.
+    pub fn journals(&self) -> impl Iterator<Item = &Journal> {
+        (0..self.sizes.cpus).filter_map(|cpu| self.journals.get(cpu))
     }
 
     /// What one CPU sent to one server.
@@ -174,6 +182,9 @@ impl Tables for MappedTables {
     fn group(&self, index: u32) -> Option<&Group> {
         self.groups.get(index)
     }
+    fn path(&self, index: u32) -> Option<&PathEntry> {
+        self.paths.get(index)
+    }
     fn flows(&self, bucket: u32) -> Option<&Bucket> {
         self.flows.get(bucket)
     }
@@ -185,6 +196,12 @@ impl Tables for MappedTables {
     }
     fn tuple(&self, slot: u32) -> Option<&Tuple> {
         self.tuples.get(slot)
+    }
+    fn journal(&self) -> Option<&Journal> {
+        None
+    }
+    fn stamp(&self) -> u64 {
+        0
     }
     fn count(&self, _: Counter) {}
     fn count_server(&self, _: u32, _: u64, _: bool) {}

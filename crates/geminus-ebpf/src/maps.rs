@@ -1,12 +1,13 @@
 //! The tables as BPF maps. Sizes here are the smallest; the loader sets the real ones.
 
-use aya_ebpf::helpers::bpf_get_smp_processor_id;
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::Array;
 use geminus_packet::flow::Bucket;
+use geminus_packet::journal::Journal;
 use geminus_packet::tables::{
-    AddressBucket, EndpointBucket, Globals, Group, Range, ReasonCounters, RingLine, Server, ServerCounters,
-    Service, Tables, Tuple,
+    AddressBucket, EndpointBucket, Globals, Group, PathEntry, Range, ReasonCounters, RingLine, Server,
+    ServerCounters, Service, Tables, Tuple,
 };
 use geminus_packet::verdict::{Counter, REASONS};
 
@@ -28,10 +29,12 @@ maps! {
     RING: RingLine,
     SERVERS: Server,
     GROUPS: Group,
+    PATHS: PathEntry,
     FLOWS: Bucket,
     PROVISIONAL: Bucket,
     AFFINITY: Bucket,
     TUPLES: Tuple,
+    JOURNAL: Journal,
     REASONS_SEEN: ReasonCounters,
     SENT: ServerCounters,
 }
@@ -84,6 +87,10 @@ impl Tables for KernelTables {
         GROUPS.get(index)
     }
     #[inline(always)]
+    fn path(&self, index: u32) -> Option<&PathEntry> {
+        PATHS.get(index)
+    }
+    #[inline(always)]
     fn flows(&self, bucket: u32) -> Option<&Bucket> {
         FLOWS.get(bucket)
     }
@@ -98,6 +105,15 @@ impl Tables for KernelTables {
     #[inline(always)]
     fn tuple(&self, slot: u32) -> Option<&Tuple> {
         TUPLES.get(slot)
+    }
+    #[inline(always)]
+    fn journal(&self) -> Option<&Journal> {
+        if self.question != 0 { None } else { JOURNAL.get(cpu()) }
+    }
+    #[inline(always)]
+    fn stamp(&self) -> u64 {
+        // SAFETY: takes nothing and reads a clock.
+        unsafe { bpf_ktime_get_ns() }
     }
     #[inline(always)]
     fn count(&self, counter: Counter) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use geminus_packet::flow::{Bucket, Entry, Found, State, Tag, WAYS};
 use geminus_packet::heap::Sizes;
-use geminus_packet::tables::{GROUPS, Globals, Tables};
+use geminus_packet::tables::{GROUPS, Globals, PATHS, PathEntry, Tables};
 use geminus_packet::word::Word;
 
 /// Later than any entry's time, by less than half the clock's range.
@@ -199,6 +199,13 @@ pub fn wipe(tables: &impl Tables, sizes: &Sizes, now: u32) {
     each_word(tables, sizes, |_, _, word| word.store(0));
 }
 
+/// What is written down of a path; the program's own word, which is a time, left out.
+fn path_words(path: &PathEntry) -> impl Iterator<Item = &Word> {
+    let PathEntry { facts, own, remote, gates, own_session, session, floor, probe_floor, past, .. } = path;
+    let sessions = [own_session, session, floor, probe_floor];
+    std::iter::once(facts).chain(own).chain(remote).chain(gates.iter().flatten()).chain(sessions).chain(past)
+}
+
 /// What the site's key makes of a few words: the key itself is nobody's to read.
 fn key_probe(globals: &Globals) -> [u64; 4] {
     let key = &globals.key;
@@ -217,7 +224,8 @@ fn each_word<T: Tables>(tables: &T, sizes: &Sizes, mut each: impl FnMut(&'static
             globals;
         let fixed = [layout, half, mac, flow_mask, provisional_mask, affinity_mask, refresh];
         say("settings", 0, &mut fixed.into_iter());
-        say("settings", 1, &mut [&globals.servers, &globals.flags, &globals.nothing].into_iter());
+        let fixed = [&globals.servers, &globals.flags, &globals.nothing, &globals.rate];
+        say("settings", 1, &mut fixed.into_iter().chain(&globals.partners));
         say("settings", 2, &mut globals.timeouts.iter().chain(&globals.question));
         for (half, index) in (3..).zip(index) {
             let places =
@@ -259,8 +267,12 @@ fn each_word<T: Tables>(tables: &T, sizes: &Sizes, mut each: impl FnMut(&'static
         say(
             "groups",
             at,
-            &mut tables.group(at).into_iter().flat_map(|group| [&group.deadline, &group.reserved]),
+            &mut tables.group(at).into_iter().flat_map(|group| [&group.deadline, &group.state]),
         );
+    }
+    for at in 0..PATHS {
+        let words = tables.path(at).into_iter();
+        say("paths", at * 2, &mut words.flat_map(path_words));
     }
     for at in 0..sizes.tuples {
         let words = tables.tuple(at).into_iter();

@@ -4,11 +4,13 @@ use std::boxed::Box;
 use std::vec::Vec;
 
 use crate::flow::Bucket;
+use crate::journal::Journal;
 use crate::tables::{
-    AddressBucket, EndpointBucket, GROUPS, Globals, Group, Range, ReasonCounters, RingLine, Server,
-    ServerCounters, Service, Tables, Tuple,
+    AddressBucket, EndpointBucket, GROUPS, Globals, Group, PATHS, PathEntry, Range, ReasonCounters, RingLine,
+    Server, ServerCounters, Service, Tables, Tuple,
 };
 use crate::verdict::Counter;
+use crate::word::Word;
 
 /// How many entries each table has. The same sizes make the kernel's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +50,16 @@ pub struct HeapTables {
     ring: Vec<RingLine>,
     servers: Vec<Server>,
     groups: Vec<Group>,
+    paths: Vec<PathEntry>,
     flows: Vec<Bucket>,
     provisional: Vec<Bucket>,
     affinity: Vec<Bucket>,
     tuples: Vec<Tuple>,
+    journal: Box<Journal>,
     reasons: Box<ReasonCounters>,
     sent: Vec<ServerCounters>,
+    /// What the monotonic clock says, in nanoseconds.
+    pub stamp: Word,
     /// Nothing is written while set.
     pub dry: bool,
 }
@@ -76,14 +82,22 @@ impl HeapTables {
             ring: empty(sizes.ring_lines),
             servers: empty(sizes.servers),
             groups: empty(GROUPS),
+            paths: empty(PATHS),
             flows: empty(sizes.flow_buckets),
             provisional: empty(sizes.provisional_buckets),
             affinity: empty(sizes.affinity_buckets),
             tuples: empty(sizes.tuples),
+            journal: Box::default(),
             reasons: Box::default(),
             sent: empty(sizes.servers),
+            stamp: Word::new(0),
             dry: false,
         }
+    }
+
+    /// What was remembered lately: as many CPUs as there are, here one.
+    pub fn journals(&self) -> impl Iterator<Item = &Journal> {
+        std::iter::once(&*self.journal)
     }
 
     /// Packets counted for a reason.
@@ -124,6 +138,9 @@ impl Tables for HeapTables {
     fn group(&self, index: u32) -> Option<&Group> {
         self.groups.get(index as usize)
     }
+    fn path(&self, index: u32) -> Option<&PathEntry> {
+        self.paths.get(index as usize)
+    }
     fn flows(&self, bucket: u32) -> Option<&Bucket> {
         self.flows.get(bucket as usize)
     }
@@ -135,6 +152,12 @@ impl Tables for HeapTables {
     }
     fn tuple(&self, slot: u32) -> Option<&Tuple> {
         self.tuples.get(slot as usize)
+    }
+    fn journal(&self) -> Option<&Journal> {
+        (!self.dry).then_some(&*self.journal)
+    }
+    fn stamp(&self) -> u64 {
+        self.stamp.load()
     }
     fn count(&self, counter: Counter) {
         if !self.dry {

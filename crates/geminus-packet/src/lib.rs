@@ -5,8 +5,9 @@
 //! allocation; the time is an argument ([`tables::Ticks`]), the frame and the tables are traits ([`frame::Frame`],
 //! [`tables::Tables`]).
 //!
-//! Read in this order: [`mod@dispatch`] (the path), `balance` (which server), [`flow`] (the flow table), `answer` (ARP,
-//! neighbour discovery, echo), [`tables`] (what lies in shared memory), [`verdict`] (every reason there is).
+//! Read in this order: [`mod@dispatch`] (the path), `balance` (which server), [`flow`] (the flow table), [`journal`]
+//! (what was remembered lately), `answer` (ARP, neighbour discovery, echo), [`tables`] (what lies in shared memory),
+//! [`verdict`] (every reason there is).
 #![no_std]
 #![cfg_attr(target_arch = "bpf", allow(internal_features))]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch, core_intrinsics))]
@@ -22,6 +23,7 @@ pub mod frame;
 pub mod hash;
 #[cfg(feature = "std")]
 pub mod heap;
+pub mod journal;
 pub mod packet;
 pub mod tables;
 pub mod verdict;

@@ -8,12 +8,13 @@
 
 use crate::flow::Bucket;
 use crate::hash::HashKey;
+use crate::journal::Journal;
 use crate::verdict::{Counter, REASONS};
 use crate::wire::Mac;
 use crate::word::Word;
 
 /// Raised when the meaning of any table changes; a program adopts pinned tables of its own layout only.
-pub const LAYOUT: u64 = 0x4745_4d31_0000_0001;
+pub const LAYOUT: u64 = 0x4745_4d31_0000_0002;
 
 /// A point on the kernel's coarse clock: jiffies since boot, suspended time not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +38,8 @@ pub trait Tables {
     fn server(&self, index: u32) -> Option<&Server>;
     /// Failover group.
     fn group(&self, index: u32) -> Option<&Group>;
+    /// Path to a partner.
+    fn path(&self, index: u32) -> Option<&PathEntry>;
     /// Bucket of the flow table.
     fn flows(&self, bucket: u32) -> Option<&Bucket>;
     /// Bucket of the provisional table.
@@ -45,6 +48,10 @@ pub trait Tables {
     fn affinity(&self, bucket: u32) -> Option<&Bucket>;
     /// Who has the slot of the flow table with this number: the cold side.
     fn tuple(&self, slot: u32) -> Option<&Tuple>;
+    /// What the CPU at hand remembered lately; none where nothing may be written.
+    fn journal(&self) -> Option<&Journal>;
+    /// Nanoseconds on the monotonic clock: of frames from a partner alone, for it costs more than the coarse clock.
+    fn stamp(&self) -> u64;
     /// Counts one packet, unless [`dry`](Self::dry).
     fn count(&self, counter: Counter);
     /// Counts one packet to a server and, if it begins a remembered flow, the flow; unless [`dry`](Self::dry).
@@ -65,6 +72,9 @@ pub struct Globals {
     pub index: [StaticIndex; 2],
     /// Our hardware address in the lower 48 bits, first byte lowest.
     pub mac: Word,
+    /// Hardware addresses of partners on the same link in the lower 48 bits; [`PARTNER`], [`PARTNER_FORWARDS`]; 0: none.
+    /// Never that of a router.
+    pub partners: [Word; 2],
     /// Buckets of the flow table less one.
     pub flow_mask: Word,
     /// Buckets of the provisional table less one.
@@ -79,6 +89,8 @@ pub struct Globals {
     pub servers: Word,
     /// [`KEEP_TUPLES`].
     pub flags: Word,
+    /// Ticks of the coarse clock in a second.
+    pub rate: Word,
     /// Always 0, which the verifier does not know: [`crate::packet::Packet::blurred`].
     pub nothing: Word,
     /// What marks a frame that is only asked about; random, known to user space alone.
@@ -89,6 +101,12 @@ pub struct Globals {
 
 /// Flag of [`Globals::flags`]: the 5-tuple of each flow is kept in the cold side.
 pub const KEEP_TUPLES: u64 = 1;
+
+/// Flag of [`Globals::partners`]: the word names a partner.
+pub const PARTNER: u64 = 1 << 48;
+/// Flag of [`Globals::partners`]: this node is a server of clusters that the partner may be active for. A frame for a
+/// cluster address that comes from the partner is then this node's own, whatever this node would choose.
+pub const PARTNER_FORWARDS: u64 = 1 << 49;
 
 /// How one half of the static tables is indexed. The seeds are chosen so that every bucket holds all that falls into it.
 #[repr(C)]
@@ -179,6 +197,8 @@ pub struct AddressEntry {
 }
 
 /// What is known of a cluster address, in one word: cluster (32 bits), group (8), flags (8), ranges (8), and a set bit.
+/// Of an address of this node's own, that paths to partners end at ([`NODE`](Self::NODE)): in the place of the cluster,
+/// the paths that end there (16 bits, one each) and the port of the partners' frames (16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressFacts(pub u64);
 
@@ -187,16 +207,36 @@ impl AddressFacts {
     pub const PASS_UNEXPOSED: u8 = 1;
     /// Flag: echo requests are answered.
     pub const PING: u8 = 2;
+    /// Flag: not a cluster's but this node's own address, at which paths to partners end.
+    pub const NODE: u8 = 4;
 
     /// `ranges` is their number.
     pub const fn new(cluster: u32, group: u8, flags: u8, ranges: u8) -> Self {
         Self(cluster as u64 | (group as u64) << 32 | (flags as u64) << 40 | (ranges as u64) << 48 | 1 << 56)
     }
 
+    /// Of an address of this node's own: bit n of `paths` is set if entry n of the table of paths ends there; `port` is
+    /// that of the partners' frames.
+    pub const fn node(paths: u16, port: u16) -> Self {
+        Self::new(paths as u32 | (port as u32) << 16, 0, Self::NODE, 0)
+    }
+
     /// Number of the cluster.
     #[inline(always)]
     pub const fn cluster(self) -> u32 {
         self.0 as u32
+    }
+
+    /// Of an address of this node's own: one bit for each path that ends there.
+    #[inline(always)]
+    pub const fn paths(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Of an address of this node's own: port of the partners' frames, host byte order.
+    #[inline(always)]
+    pub const fn port(self) -> u16 {
+        (self.0 >> 16) as u16
     }
 
     /// Number of the failover group.
@@ -377,12 +417,118 @@ pub const fn word_mac(word: u64) -> Mac {
 pub struct Group {
     /// The node is active for the group's clusters until this tick.
     pub deadline: Word,
-    /// Left for what comes: epoch and role.
-    pub reserved: Word,
+    /// See [`GroupState`].
+    pub state: Word,
 }
 
 /// Failover groups of a site.
 pub const GROUPS: u32 = 64;
+
+/// What a node is for a group, in one word: epoch (48 bits), number of the standing (8), quiet (the highest bit).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GroupState {
+    /// Raised at every takeover; 48 bits.
+    pub epoch: u64,
+    /// Number of the standing as partners tell it each other: 1 starting, 2 standby, 3 suspecting, 4 active, 5 yielding;
+    /// 0: nothing is said.
+    pub standing: u8,
+    /// Whether the node forwards but leaves ARP, neighbour solicitations and echo to the partner.
+    pub quiet: bool,
+}
+
+impl GroupState {
+    /// Bits of an epoch.
+    pub const EPOCH_BITS: u64 = (1 << 48) - 1;
+    const QUIET: u64 = 1 << 63;
+
+    /// The word of the state.
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        let quiet = if self.quiet { Self::QUIET } else { 0 };
+        self.epoch & Self::EPOCH_BITS | (self.standing as u64) << 48 | quiet
+    }
+
+    /// The state of a word.
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self { epoch: word & Self::EPOCH_BITS, standing: (word >> 48) as u8, quiet: word & Self::QUIET != 0 }
+    }
+}
+
+/// Paths to partners that a node may have.
+pub const PATHS: u32 = 16;
+
+/// One path to a partner: what the program needs to answer its probes and to tell its frames from others'. 192 bytes.
+///
+/// User space writes every word but [`tokens`](Self::tokens); [`facts`](Self::facts) last, or first with 0 when a path
+/// goes away.
+#[repr(C)]
+#[derive(Debug, Default)]
+pub struct PathEntry {
+    /// See [`PathFacts`]; 0: unused.
+    pub facts: Word,
+    /// This node's address: [`Address::high`], [`Address::low`].
+    pub own: [Word; 2],
+    /// The partner's address.
+    pub remote: [Word; 2],
+    /// The two keys of the gate that are accepted, by [`PathFacts::keys`]; the first is also this node's own. They are of
+    /// this pair of nodes and no other, or what one partner says could be sent to another as ours.
+    pub gates: [[Word; 2]; 2],
+    /// This node's session: that of its probes and so of the answers to them.
+    pub own_session: Word,
+    /// The partner's session, once a heartbeat of it was authenticated; 0: unknown.
+    pub session: Word,
+    /// Heartbeats of the session whose counter is not above this came before.
+    pub floor: Word,
+    /// Answers to probes whose number is not above this are not waited for.
+    pub probe_floor: Word,
+    /// Sessions that the partner had before; 0: none.
+    pub past: [Word; 4],
+    /// Written by the program: when the next heartbeat of an unknown session would be due, if they came evenly, in
+    /// nanoseconds of [`Tables::stamp`].
+    pub tokens: Word,
+    /// Left for what comes.
+    pub reserved: [Word; 6],
+}
+
+/// What is fixed about a path, in one word: port (16 bits), number of the path (8), the two keys' ids (8 each), the
+/// two groups shared with the partner (8 each; 0: none), and a set bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathFacts(pub u64);
+
+impl PathFacts {
+    /// `port` is in host byte order. The two ids of `keys` differ; where there is one key only, it is there twice. Of
+    /// groups there are none, one or two.
+    pub const fn new(port: u16, number: u8, keys: [u8; 2], groups: [u8; 2]) -> Self {
+        let keys = (keys[0] as u64) << 24 | (keys[1] as u64) << 32;
+        let groups = (groups[0] as u64) << 40 | (groups[1] as u64) << 48;
+        Self(port as u64 | (number as u64) << 16 | keys | groups | 1 << 56)
+    }
+
+    /// Port of the partners' frames, host byte order.
+    #[inline(always)]
+    pub const fn port(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Number of the path to its partner.
+    #[inline(always)]
+    pub const fn number(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    /// Ids of the keys of [`PathEntry::gates`].
+    #[inline(always)]
+    pub const fn keys(self) -> [u8; 2] {
+        [(self.0 >> 24) as u8, (self.0 >> 32) as u8]
+    }
+
+    /// The groups shared with the partner.
+    #[inline(always)]
+    pub const fn groups(self) -> [u8; 2] {
+        [(self.0 >> 40) as u8, (self.0 >> 48) as u8]
+    }
+}
 
 /// The cold side of one flow slot: who has it. Written once, not all at once; a reader checks it against the hot side
 /// ([`crate::flow::Tag`]). 40 bytes.

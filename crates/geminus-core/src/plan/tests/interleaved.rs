@@ -13,9 +13,10 @@ use std::thread;
 
 use geminus_packet::flow::Bucket;
 use geminus_packet::heap::HeapTables;
+use geminus_packet::journal::Journal;
 use geminus_packet::tables::{
-    AddressBucket, EndpointBucket, Globals, Group, Range, RingLine, Server as Entry, Service as Row, Tables,
-    Tuple,
+    AddressBucket, EndpointBucket, Globals, Group, PathEntry, Range, RingLine, Server as Entry,
+    Service as Row, Tables, Tuple,
 };
 use geminus_packet::verdict::Counter;
 
@@ -75,6 +76,9 @@ impl<F: Fn(u64)> Tables for Watched<'_, F> {
     fn group(&self, index: u32) -> Option<&Group> {
         self.next().group(index)
     }
+    fn path(&self, index: u32) -> Option<&PathEntry> {
+        self.next().path(index)
+    }
     fn flows(&self, bucket: u32) -> Option<&Bucket> {
         self.next().flows(bucket)
     }
@@ -86,6 +90,12 @@ impl<F: Fn(u64)> Tables for Watched<'_, F> {
     }
     fn tuple(&self, slot: u32) -> Option<&Tuple> {
         self.next().tuple(slot)
+    }
+    fn journal(&self) -> Option<&Journal> {
+        if self.dry { None } else { self.tables.journal() }
+    }
+    fn stamp(&self) -> u64 {
+        self.tables.stamp()
     }
     fn count(&self, counter: Counter) {
         if !self.dry {
