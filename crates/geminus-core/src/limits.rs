@@ -47,3 +47,18 @@ pub const RING_MAX: u32 = 1_048_573;
 
 /// Largest weight of a server.
 pub const WEIGHT_MAX: u16 = 1000;
+
+/// Groups of clusters with a backup: the data plane has a lease for each, and one for the clusters without.
+pub const GROUPS: usize = geminus_packet::tables::GROUPS as usize - 1;
+
+/// Paths that end at one node: the data plane looks at each of them.
+pub const PATHS: usize = 16;
+
+/// Reach targets: each is asked several times a second by every node.
+pub const REACH: usize = 16;
+
+/// Words of a hook: what takes more belongs into a script.
+pub const COMMAND_WORDS: usize = 64;
+
+/// Time between two probes of one path, at least: closer ones are lost together.
+pub const PROBE_SPACING: std::time::Duration = std::time::Duration::from_millis(1);

@@ -139,6 +139,21 @@ pub struct Hooks {
     pub commands: std::collections::BTreeMap<String, Vec<String>>,
 }
 
+/// The events that a program can be started for.
+pub const HOOK_EVENTS: [&str; 11] = [
+    "go-active",
+    "go-standby",
+    "partner-up",
+    "partner-down",
+    "path-up",
+    "path-down",
+    "server-up",
+    "server-down",
+    "config-differs",
+    "address-claimed",
+    "duel",
+];
+
 impl Default for Ha {
     fn default() -> Self {
         Self {

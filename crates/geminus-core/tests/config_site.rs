@@ -155,10 +155,13 @@ fn a_ring_too_small_for_its_servers_is_a_warning() {
 
 #[test]
 fn nodes_without_a_common_key_are_a_warning() {
-    let text = FULL.replace("key_file", "#");
+    let text = MINIMAL.replace(
+        "[cluster.shop]",
+        "[node.beta]\naddress = \"198.51.100.12\"\ninterface = \"eth0\"\n[cluster.shop]\nprimary = \"alpha\"",
+    );
     assert_eq!(
         warnings(&text),
-        ["f:10:7: 2 nodes and no `key_file`: each chooses servers in its own way (add key_file to [site])"]
+        ["f:7:7: 2 nodes and no `key_file`: each chooses servers in its own way (add key_file to [site])"]
     );
 }
 

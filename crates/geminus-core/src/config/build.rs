@@ -3,14 +3,18 @@
 //! Only a tree without an error comes here; none is returned only where the description of the keys and this file
 //! disagree, and the laws over whole files hold that they do not.
 
+mod ha;
+
 use std::net::IpAddr;
 use std::time::Duration;
+
+pub(super) use self::ha::timers;
 
 use super::read::{At, Node, Slot};
 use super::scalar::Scalar;
 use crate::model::{
-    Affinity, Cluster, Ha, Method, Node as Dispatcher, Ports, Protocol, Select, Server, Service, Site,
-    Tables, Timeouts, Unexposed,
+    Affinity, Cluster, Method, Node as Dispatcher, Ports, Protocol, Select, Server, Service, Site, Tables,
+    Timeouts, Unexposed,
 };
 
 /// Fewest half-open flows remembered by default: a small flow table must not make a SYN flood cheap.
@@ -23,15 +27,14 @@ const FLOWS_PER_PROVISIONAL: u32 = 16;
 pub(super) fn site(root: &Node) -> Option<Site> {
     let nodes: Vec<_> = root.named("node").iter().map(dispatcher).collect::<Option<_>>()?;
     let first = &nodes.first()?.name;
+    let clusters: Vec<_> =
+        root.named("cluster").iter().map(|named| cluster(named, first)).collect::<Option<_>>()?;
     Some(Site {
-        key_file: match root.table("site")?.one("key_file").map(|path| &path.value) {
-            Some(Scalar::Path(path)) => Some(path.clone()),
-            _ => None,
-        },
-        ha: Ha { lease: duration(root.table("ha")?, "lease")?, ..Ha::default() },
+        key_file: ha::path(root.table("site")?, "key_file"),
+        ha: ha::ha(root, &nodes, &clusters)?,
         tables: tables(root.table("tables")?)?,
         timeouts: timeouts(root.table("timeouts")?)?,
-        clusters: root.named("cluster").iter().map(|named| cluster(named, first)).collect::<Option<_>>()?,
+        clusters,
         nodes,
     })
 }
@@ -64,7 +67,8 @@ fn number(node: &Node, key: &str) -> Option<u32> {
     }
 }
 
-fn duration(node: &Node, key: &str) -> Option<Duration> {
+/// A duration, if it is there and sound.
+pub(super) fn duration(node: &Node, key: &str) -> Option<Duration> {
     match node.one(key)?.value {
         Scalar::Duration(duration) => Some(duration),
         _ => None,
@@ -112,7 +116,7 @@ fn cluster((name, node): &(At<String>, Node), first_node: &str) -> Option<Cluste
         name: name.value.clone(),
         addresses: node.many("addresses").iter().map(address).collect::<Option<_>>()?,
         primary: text(node, "primary").unwrap_or_else(|| first_node.to_string()),
-        backup: None,
+        backup: text(node, "backup"),
         unexposed: match word(node, "unexposed")? {
             "drop" => Unexposed::Drop,
             "pass" => Unexposed::Pass,

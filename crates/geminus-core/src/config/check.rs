@@ -1,12 +1,14 @@
 //! Things that are sound alone, compared with each other.
 
+mod pairs;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 
 use super::finding::{FindingKind, Problem, Quoted, Report};
 use super::nearest::nearest;
-use super::read::{At, Node, Slot};
+use super::read::{At, Node, Slot, as_address};
 use super::scalar::{self, Scalar};
 use crate::limits;
 use crate::model::Ports;
@@ -32,7 +34,8 @@ type Owners<'a> = HashMap<IpAddr, At<Owner<'a>>>;
 /// Reports everything in the file that contradicts something else in it.
 pub(super) fn site(root: &Node, report: &mut Report<'_>) {
     let owners = owners(root, report);
-    primaries(root, report);
+    roles(root, report);
+    pairs::check(root, &owners, report);
     for (name, cluster) in root.named("cluster") {
         ports(&name.value, cluster, report);
         for service in cluster.list("service") {
@@ -45,13 +48,6 @@ pub(super) fn site(root: &Node, report: &mut Report<'_>) {
 
 fn address(node: &Node, key: &str) -> Option<At<IpAddr>> {
     node.one(key).and_then(as_address)
-}
-
-fn as_address(value: &At<Scalar>) -> Option<At<IpAddr>> {
-    match value.value {
-        Scalar::Address(address) => Some(At { value: address, at: value.at }),
-        _ => None,
-    }
 }
 
 fn text<'a>(node: &'a Node, key: &str) -> Option<At<&'a str>> {
@@ -103,32 +99,58 @@ fn owners<'a>(root: &'a Node, report: &mut Report<'_>) -> Owners<'a> {
     owners
 }
 
-fn primaries(root: &Node, report: &mut Report<'_>) {
+/// Who is active for a cluster, and who takes over.
+fn roles(root: &Node, report: &mut Report<'_>) {
     let Slot::Named(nodes) = root.slot("node") else { return };
-    let names = || nodes.iter().map(|(name, _)| name.value.as_str());
-    // Where the name of a node was refused, a `primary` may well mean that one.
-    if nodes.is_empty() || names().any(|name| scalar::name(name).is_err()) {
+    // Where the name of a node was refused, a role may well mean that one.
+    if nodes.is_empty() || nodes.iter().any(|(name, _)| scalar::name(&name.value).is_err()) {
         return;
     }
-    for (cluster_name, cluster) in root.named("cluster") {
-        match cluster.slot("primary") {
-            Slot::Absent if nodes.len() > 1 => {
-                let message = format!("cluster {} has no `primary`", Quoted(&cluster_name.value));
-                let hint =
-                    format!("the site has {} nodes: add primary = \"{}\"", nodes.len(), nodes[0].0.value);
-                report.error(cluster.at, FindingKind::Missing, Problem::new(message).hint(hint));
-            }
-            Slot::One(At { value: Scalar::Text(primary), at }) if !names().any(|name| name == primary) => {
-                let message = format!("`primary` is {}, which is no node", Quoted(primary));
-                let hint = match nearest(primary, names()) {
-                    Some(meant) => format!("did you mean \"{meant}\""),
-                    None => format!("the nodes are {}", some(names())),
-                };
-                report.error(*at, FindingKind::UnknownName, Problem::new(message).hint(hint));
-            }
-            _ => {}
+    for (name, cluster) in root.named("cluster") {
+        let primary = text(cluster, "primary");
+        if let (Slot::Absent, [first, _, ..]) = (cluster.slot("primary"), &nodes[..]) {
+            let message = format!("cluster {} has no `primary`", Quoted(&name.value));
+            let hint = format!("the site has {} nodes: add primary = \"{}\"", nodes.len(), first.0.value);
+            report.error(cluster.at, FindingKind::Missing, Problem::new(message).hint(hint));
+        }
+        if let Some(primary) = primary {
+            is_node("primary", primary, nodes, report);
+        }
+        let Some(backup) = text(cluster, "backup") else { continue };
+        if let [_] = &nodes[..] {
+            let problem =
+                Problem::new(format!("`backup` is {}, and the site has one node", Quoted(backup.value)));
+            let hint = "a second [node.NAME] takes over: add it, or remove `backup`";
+            report.error(backup.at, FindingKind::UnknownName, problem.hint(hint));
+        } else if is_node("backup", backup, nodes, report)
+            && primary.is_some_and(|primary| primary.value == backup.value)
+        {
+            let message = format!(
+                "cluster {} has node {} as `primary` and `backup`",
+                Quoted(&name.value),
+                Quoted(backup.value)
+            );
+            let mut others =
+                nodes.iter().map(|(name, _)| name.value.as_str()).filter(|name| *name != backup.value);
+            let hint = others.next().map_or(String::new(), |other| format!("such as backup = \"{other}\""));
+            conflict(report, backup.at, message, hint);
         }
     }
+}
+
+/// Whether a role names a node; reported if not.
+fn is_node(key: &str, role: At<&str>, nodes: &[(At<String>, Node)], report: &mut Report<'_>) -> bool {
+    let names = || nodes.iter().map(|(name, _)| name.value.as_str());
+    let known = names().any(|name| name == role.value);
+    if !known {
+        let message = format!("`{key}` is {}, which is no node", Quoted(role.value));
+        let hint = match nearest(role.value, names()) {
+            Some(meant) => format!("did you mean \"{meant}\""),
+            None => format!("the nodes are {}", some(names())),
+        };
+        report.error(role.at, FindingKind::UnknownName, Problem::new(message).hint(hint));
+    }
+    known
 }
 
 /// A few names for a hint.
@@ -273,11 +295,13 @@ fn odd_service(cluster: &str, service: &Node, report: &mut Report<'_>) {
 /// Slots a server needs for Maglev's balance (Eisenbud and others, "Maglev", NSDI 2016, section 5.3).
 const SLOTS_FOR_BALANCE: usize = 100;
 
-/// Several nodes choose alike only with the same key.
+/// Several nodes choose alike only with the same key. Nodes that share clusters must: [`pairs`] has an error for them.
 fn lonely_keys(root: &Node, report: &mut Report<'_>) {
     let nodes = root.named("node");
-    let shared = root.table("site").is_some_and(|site| !matches!(site.slot("key_file"), Slot::Absent));
-    if let ([_, second, ..], false) = (nodes, shared) {
+    let keyed = root.table("site").is_some_and(|site| !matches!(site.slot("key_file"), Slot::Absent));
+    let share =
+        root.named("cluster").iter().any(|(_, cluster)| !matches!(cluster.slot("backup"), Slot::Absent));
+    if let ([_, second, ..], false, false) = (nodes, keyed, share) {
         let message = format!("{} nodes and no `key_file`: each chooses servers in its own way", nodes.len());
         report.warn(second.0.at, Problem::new(message).hint("add key_file to [site]"));
     }

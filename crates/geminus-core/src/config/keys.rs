@@ -1,7 +1,10 @@
 //! The one description of the file: parser, hints, JSON Schema and `docs/config.md` all read it.
 
+mod ha;
+
 use std::time::Duration;
 
+use self::ha::{HA, HOOKS};
 use crate::limits;
 
 /// A table of the file.
@@ -56,6 +59,10 @@ pub(super) enum Kind {
     Address,
     /// One or more addresses.
     Addresses,
+    /// One or more pairs of addresses.
+    Pairs,
+    /// A program by its absolute path, and its arguments.
+    Command,
     /// A time with its unit.
     Duration { min: Duration, max: Duration },
     /// A number of table entries, a power of two.
@@ -155,9 +162,17 @@ pub(super) static FILE: Table = Table {
             name: "ha",
             kind: Kind::Table(&HA),
             presence: Presence::Empty,
-            doc: "How long a node stays active without its daemon.",
+            doc: "When a node takes over from its partner.",
             example: "[ha]",
             also: &["high_availability", "failover", "vrrp"],
+        },
+        Key {
+            name: "hooks",
+            kind: Kind::Table(&HOOKS),
+            presence: Presence::Empty,
+            doc: "Programs started when something happens.",
+            example: "[hooks]",
+            also: &["notify", "scripts", "events"],
         },
         Key {
             name: "tables",
@@ -184,10 +199,7 @@ pub(super) static FILE: Table = Table {
             also: &["vip", "virtual_server", "frontend"],
         },
     ],
-    reserved: &[
-        Reserved { name: "announce", doc: "announcing cluster addresses to routers" },
-        Reserved { name: "hooks", doc: "programs started on a change of state" },
-    ],
+    reserved: &[Reserved { name: "announce", doc: "announcing cluster addresses to routers" }],
 };
 
 static SITE: Table = Table {
@@ -229,30 +241,6 @@ static NODE: Table = Table {
         },
     ],
     reserved: &[],
-};
-
-static HA: Table = Table {
-    noun: "[ha]",
-    header: "[ha]",
-    doc: "A node owns its cluster addresses by a lease that its daemon renews. May be left out.",
-    keys: &[Key {
-        name: "lease",
-        kind: seconds(1, MINUTE),
-        presence: Presence::Default(Literal::Text("5s")),
-        doc: "How long the data plane stays active after the daemon last renewed it: a restart within this time costs \
-              nothing, a daemon dead for longer gives the addresses up.",
-        example: "lease = \"5s\"",
-        also: &["grace", "grace_period"],
-    }],
-    reserved: &[
-        Reserved { name: "profile", doc: "sets of heartbeat timers" },
-        Reserved { name: "heartbeat", doc: "time between heartbeats" },
-        Reserved { name: "suspect", doc: "missed heartbeats that raise suspicion" },
-        Reserved { name: "confirm", doc: "probes that confirm a suspicion" },
-        Reserved { name: "paths", doc: "pairs of addresses that heartbeats travel between" },
-        Reserved { name: "reach", doc: "addresses that tell whether a node is still on the network" },
-        Reserved { name: "recovery", doc: "whether a returned primary takes over again by itself" },
-    ],
 };
 
 static TABLES: Table = Table {
@@ -370,6 +358,14 @@ static CLUSTER: Table = Table {
             also: &["node", "master", "owner"],
         },
         Key {
+            name: "backup",
+            kind: Kind::NodeName,
+            presence: Presence::Otherwise("nobody takes over"),
+            doc: "Name of the node that takes over. Clusters of the same primary and backup fail over together.",
+            example: "backup = \"beta\"",
+            also: &["standby", "secondary", "slave"],
+        },
+        Key {
             name: "unexposed",
             kind: Kind::Word {
                 words: &[
@@ -400,7 +396,7 @@ static CLUSTER: Table = Table {
             also: &["services", "ports", "listener"],
         },
     ],
-    reserved: &[Reserved { name: "backup", doc: "the node that takes over" }],
+    reserved: &[],
 };
 
 static SERVICE: Table = Table {
@@ -568,8 +564,8 @@ static SERVER: Table = Table {
 };
 
 /// Every table, in the order of the reference.
-pub(super) static ALL: [&Table; 10] =
-    [&FILE, &SITE, &NODE, &HA, &TABLES, &TIMEOUTS, &CLUSTER, &SERVICE, &AFFINITY, &SERVER];
+pub(super) static ALL: [&Table; 11] =
+    [&FILE, &SITE, &NODE, &HA, &HOOKS, &TABLES, &TIMEOUTS, &CLUSTER, &SERVICE, &AFFINITY, &SERVER];
 
 #[cfg(test)]
 mod tests {
@@ -597,6 +593,17 @@ mod tests {
                 other => assert!(key.example.starts_with("[["), "{}: {other:?}", key.name),
             }
         }
+    }
+
+    #[test]
+    fn every_event_has_a_hook_and_every_hook_an_event() {
+        let hooks = HOOKS.keys.iter().filter(|key| matches!(key.kind, Kind::Command));
+        let mut hooks: Vec<_> = hooks.map(|key| key.name).collect();
+        let mut events = crate::model::HOOK_EVENTS.to_vec();
+        hooks.sort_unstable();
+        events.sort_unstable();
+        assert_eq!(hooks, events);
+        assert_eq!(HOOKS.keys.len(), events.len() + 1, "and how long they may run");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! From the TOML tree to a tree that agrees with [`super::keys`]: every value typed, in range, and at its place.
 
+use std::net::IpAddr;
+
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
@@ -25,6 +27,8 @@ pub(super) enum Slot {
     One(At<Scalar>),
     /// A list of values, less the refused ones.
     Many(Vec<At<Scalar>>),
+    /// Pairs of addresses, less the refused ones.
+    Pairs(Vec<At<[At<IpAddr>; 2]>>),
     /// A table.
     Table(Node),
     /// Tables by name, in the order of the file; a refused name is still there, for what refers to it.
@@ -60,6 +64,14 @@ impl Node {
     pub(super) fn many(&self, name: &str) -> &[At<Scalar>] {
         match self.slot(name) {
             Slot::Many(values) => values,
+            _ => &[],
+        }
+    }
+
+    /// The sound pairs of a list.
+    pub(super) fn pairs(&self, name: &str) -> &[At<[At<IpAddr>; 2]>] {
+        match self.slot(name) {
+            Slot::Pairs(pairs) => pairs,
             _ => &[],
         }
     }
@@ -191,7 +203,16 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
         (Kind::Addresses, DeValue::Array(entries)) if !entries.is_empty() => {
             Slot::Many(addresses(key, entries, report))
         }
-        (Kind::List(_) | Kind::Addresses, DeValue::Array(_)) => {
+        (Kind::Pairs, DeValue::Array(entries)) if !entries.is_empty() => {
+            Slot::Pairs(pairs(key, entries, report))
+        }
+        (Kind::Command, DeValue::Array(entries)) if !entries.is_empty() => {
+            match command(key, at, entries, report) {
+                Some(value) => Slot::One(At { value, at }),
+                None => Slot::Bad,
+            }
+        }
+        (Kind::List(_) | Kind::Addresses | Kind::Pairs | Kind::Command, DeValue::Array(_)) => {
             let message = format!("{} has an empty `{}`", scope.label(), key.name);
             let hint = scope.example(key);
             report.error(at, FindingKind::Missing, Problem::new(message).hint(hint));
@@ -208,7 +229,7 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
             report.error(at, kind, problem.hint(scope.example(key)));
             Slot::Bad
         }
-        (Kind::Addresses, value) => {
+        (Kind::Addresses | Kind::Pairs | Kind::Command, value) => {
             let (kind, problem) = mistyped(key, raw(value));
             report.error(at, kind, problem);
             Slot::Bad
@@ -236,6 +257,58 @@ fn addresses(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<A
         }
     }
     values
+}
+
+fn pairs(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<At<[At<IpAddr>; 2]>> {
+    let mut values = Vec::with_capacity(entries.len());
+    for entry in entries.iter() {
+        let at = entry.span().start;
+        let mut refuse = |kind, message: String| {
+            report.error(at, kind, Problem::new(message).hint(key.example));
+        };
+        match entry.get_ref() {
+            DeValue::Array(pair) if pair.len() == 2 => {
+                let ends: Vec<_> = addresses(key, pair, report).iter().filter_map(as_address).collect();
+                if let [one, other] = ends[..] {
+                    values.push(At { value: [one, other], at });
+                }
+            }
+            DeValue::Array(pair) => {
+                let message =
+                    format!("an entry of `{}` has {} addresses, expected two", key.name, pair.len());
+                refuse(FindingKind::Value, message);
+            }
+            other => {
+                let noun = raw(other).noun();
+                let message = format!("an entry of `{}` is {noun}, expected a pair of addresses", key.name);
+                refuse(FindingKind::Type, message);
+            }
+        }
+    }
+    values
+}
+
+/// An address and where it stands.
+pub(super) fn as_address(value: &At<Scalar>) -> Option<At<IpAddr>> {
+    match value.value {
+        Scalar::Address(address) => Some(At { value: address, at: value.at }),
+        _ => None,
+    }
+}
+
+fn command(key: &Key, at: usize, entries: &DeArray<'_>, report: &mut Report<'_>) -> Option<Scalar> {
+    let mut words = Vec::with_capacity(entries.len());
+    for entry in entries.iter() {
+        let DeValue::String(word) = entry.get_ref() else {
+            let noun = raw(entry.get_ref()).noun();
+            let message = format!("an entry of `{}` is {noun}, expected a string", key.name);
+            report.error(entry.span().start, FindingKind::Type, Problem::new(message).hint(key.example));
+            return None;
+        };
+        words.push(word.as_ref());
+    }
+    let command = scalar::command(key, words).map_err(|(kind, problem)| report.error(at, kind, problem));
+    command.ok().map(Scalar::Command)
 }
 
 /// A single value, or none and a report.
@@ -316,7 +389,7 @@ fn no_table(key: &Key, value: &DeValue<'_>, scope: &Scope<'_>) -> Problem {
     let problem =
         Problem::new(format!("an entry of `{}` is {}, expected a table", key.name, raw(value).noun()));
     match value {
-        DeValue::String(text) if text.parse::<std::net::IpAddr>().is_ok() => {
+        DeValue::String(text) if text.parse::<IpAddr>().is_ok() => {
             problem.hint(format!("{{ address = \"{text}\" }}"))
         }
         _ => problem.hint(scope.example(key)),
@@ -357,18 +430,17 @@ fn way_out(name: &str, value: &DeValue<'_>, scope: &Scope<'_>) -> String {
     if let (Some(dotted), DeValue::Table(_)) = (dotted.filter(|dotted| scalar::name(dotted).is_ok()), value) {
         return format!("a name with a dot needs quotes: [{}.\"{dotted}\"]", spec.noun);
     }
-    if let Some(home) = only(|table| table.index(name).is_some()) {
-        return format!("`{name}` belongs in {}", home.place());
+    if let Some(homes) = few(|table| table.index(name).is_some()) {
+        return format!("`{name}` belongs in {homes}");
     }
-    if let Some(home) = only(|table| table.reserved.iter().any(|reserved| reserved.name == name)) {
-        return format!("`{name}` is for {} in a later version", home.place());
+    if let Some(homes) = few(|table| table.reserved.iter().any(|reserved| reserved.name == name)) {
+        return format!("`{name}` is for {homes} in a later version");
     }
     format!("it has {}", spec.keys.iter().map(|key| format!("`{}`", key.name)).collect::<Vec<_>>().join(", "))
 }
 
-/// The table of which something is true, if it is the only one.
-fn only(is_so: impl Fn(&Table) -> bool) -> Option<&'static Table> {
-    let mut tables = keys::ALL.iter().filter(|table| is_so(table));
-    let first = tables.next()?;
-    tables.next().is_none().then_some(*first)
+/// The one table of which something is true, or the two.
+fn few(is_so: impl Fn(&Table) -> bool) -> Option<String> {
+    let homes: Vec<_> = keys::ALL.iter().filter(|table| is_so(table)).map(|table| table.place()).collect();
+    (1..=2).contains(&homes.len()).then(|| homes.join(" or "))
 }

@@ -84,6 +84,8 @@ fn value(key: &Key) -> String {
         Kind::Path => "absolute path".to_string(),
         Kind::Address => "address".to_string(),
         Kind::Addresses => "list of addresses".to_string(),
+        Kind::Pairs => "list of pairs of addresses".to_string(),
+        Kind::Command => "list: program, arguments".to_string(),
         Kind::Duration { min, max } => {
             format!("duration, {} to {}", duration_text(*min), duration_text(*max))
         }

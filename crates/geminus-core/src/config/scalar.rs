@@ -60,6 +60,8 @@ pub(super) enum Scalar {
     Flag(bool),
     Word(&'static str),
     Ports(Ports),
+    /// A program and its arguments.
+    Command(Vec<String>),
 }
 
 /// Why a value is refused.
@@ -75,7 +77,9 @@ pub(super) fn interpret(key: &Key, raw: Raw<'_>) -> Result<Scalar, Refusal> {
         (Kind::Name | Kind::NodeName, Raw::Text(text)) => name(text).map(Scalar::Text),
         (Kind::Interface, Raw::Text(text)) => interface(text).map(Scalar::Text),
         (Kind::Path, Raw::Text(text)) => path(key, text).map(Scalar::Path),
-        (Kind::Address | Kind::Addresses, Raw::Text(text)) => address::usable(text).map(Scalar::Address),
+        (Kind::Address | Kind::Addresses | Kind::Pairs, Raw::Text(text)) => {
+            address::usable(text).map(Scalar::Address)
+        }
         (Kind::Duration { min, max }, Raw::Text(text)) => timed(key, text, *min, *max).map(Scalar::Duration),
         (Kind::Size { min, max }, Raw::Text(text)) => sized(key, text, *min, *max).map(Scalar::Number),
         (Kind::Size { min, max }, Raw::Integer(number)) => power(key, number, *min, *max).map(Scalar::Number),
@@ -110,6 +114,10 @@ pub(super) fn mistyped(key: &Key, raw: Raw<'_>) -> Refusal {
         (Kind::Addresses, Raw::Text(text)) if text.parse::<IpAddr>().is_ok() => {
             format!("in brackets: {} = [\"{text}\"]", key.name)
         }
+        (Kind::Command, Raw::Text(text)) if text.starts_with('/') && command(key, [text]).is_ok() => {
+            let words: Vec<_> = text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
+            format!("each word for itself: {} = [{}]", key.name, words.join(", "))
+        }
         _ => key.example.to_string(),
     };
     let message = format!("`{}` is {}, expected {}", key.name, raw.noun(), wanted(&key.kind));
@@ -125,6 +133,8 @@ pub(super) fn wanted(kind: &Kind) -> String {
         Kind::Path => "an absolute path".to_string(),
         Kind::Address => "an address".to_string(),
         Kind::Addresses => "a list of addresses".to_string(),
+        Kind::Pairs => "a list of pairs of addresses".to_string(),
+        Kind::Command => "a list of a program and its arguments".to_string(),
         Kind::Duration { .. } => "a duration".to_string(),
         Kind::Size { .. } => "a power of two".to_string(),
         Kind::Prime { .. } => "a prime".to_string(),
@@ -196,6 +206,32 @@ fn path(key: &Key, text: &str) -> Result<PathBuf, Refusal> {
         return Err(refuse(message, key.example));
     }
     Ok(PathBuf::from(text))
+}
+
+/// Checks a program and its arguments.
+pub(super) fn command<'a>(
+    key: &Key,
+    words: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<String>, Refusal> {
+    let words: Vec<_> = words.into_iter().collect();
+    let odd = |word: &&str| word.chars().find(|character| character.is_control());
+    if let Some(character) = words.iter().find_map(odd) {
+        return Err(refuse(format!("`{}` has {}", key.name, character_noun(character)), key.example));
+    }
+    match words.first() {
+        Some(program) if !program.starts_with('/') => {
+            let message = format!("the program of `{}` is {}, no absolute path", key.name, Quoted(program));
+            Err(refuse(message, key.example))
+        }
+        _ if words.len() > limits::COMMAND_WORDS => {
+            let message = format!("`{}` has {} words", key.name, words.len());
+            Err((
+                FindingKind::Limit,
+                Problem::new(message).hint(format!("at most {}", limits::COMMAND_WORDS)),
+            ))
+        }
+        _ => Ok(words.into_iter().map(str::to_string).collect()),
+    }
 }
 
 fn timed(key: &Key, text: &str, min: Duration, max: Duration) -> Result<Duration, Refusal> {

@@ -64,6 +64,14 @@ fn shape(kind: &'static Kind) -> Vec<(&'static str, Json)> {
         Kind::Path => pattern("^/"),
         Kind::Address => address(),
         Kind::Addresses => some(Json::Object(address()), limits::ADDRESSES),
+        Kind::Pairs => {
+            let pair =
+                [("type", "array".into()), ("minItems", Json::Number(2)), ("maxItems", Json::Number(2))];
+            let mut pair = Vec::from(pair);
+            pair.push(("items", Json::Object(address())));
+            some(Json::Object(pair), limits::PATHS)
+        }
+        Kind::Command => some(Json::Object(vec![("type", "string".into())]), limits::COMMAND_WORDS),
         Kind::Duration { .. } => pattern(DURATION),
         Kind::Size { min, max } => either(range(*min, *max), pattern(SIZE)),
         Kind::Prime { min, max } | Kind::Integer { min, max } => range(*min, *max),
