@@ -3,10 +3,17 @@
 //! One request and its answer are one line of JSON each on the daemon's Unix socket. Adding a field or a variant keeps
 //! [`VERSION`]; changing or removing one raises it. Readers ignore fields they do not know.
 
+mod twin;
+
 use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use self::twin::{
+    Failover, HeartbeatStatus, PartnerStatus, PathStatus, ReachScore, ReachStatus, Role, Standing,
+    SyncStatus, TakeoverQuery,
+};
 
 /// Version of every type in this crate.
 pub const VERSION: u32 = 1;
@@ -39,6 +46,8 @@ pub enum Request {
     Undrain(ServerQuery),
     /// Another weight until told otherwise; `None` returns to the configured one: answered by [`Changed`].
     Weight(WeightQuery),
+    /// Makes the node active, once it is safe, for what its partner is active for: answered by [`Changed`].
+    Takeover(TakeoverQuery),
     /// Reads the configuration again and applies the difference: answered by [`Changed`].
     Reload,
     /// Past events, then, if asked, each new one as it happens: answered by [`Event`] lines.
@@ -164,6 +173,15 @@ pub struct Status {
     pub data_plane: DataPlane,
     /// Every cluster.
     pub clusters: Vec<ClusterStatus>,
+    /// Every partner; empty where no cluster of the node has a backup.
+    #[serde(default)]
+    pub partners: Vec<PartnerStatus>,
+    /// The node's reach targets; none where it has no partner.
+    #[serde(default)]
+    pub reach: Option<ReachStatus>,
+    /// The node's own heartbeats; none where it has no partner.
+    #[serde(default)]
+    pub heartbeats: Option<HeartbeatStatus>,
     /// Packets by what became of them; only reasons that moved, in a fixed order.
     pub counters: Vec<Counter>,
 }
@@ -211,6 +229,33 @@ pub struct ClusterStatus {
     pub state: ClusterState,
     /// Why, in words.
     pub because: String,
+    /// What the node is for it in normal times.
+    #[serde(default)]
+    pub role: Role,
+    /// What it is right now, in full.
+    #[serde(default)]
+    pub standing: Standing,
+    /// Seconds since its standing changed; none: it has no role.
+    #[serde(default)]
+    pub since_seconds: Option<f64>,
+    /// Number of its group, which fails over together; 0: it has no backup.
+    #[serde(default)]
+    pub group: u8,
+    /// Raised at every takeover of the group.
+    #[serde(default)]
+    pub epoch: u64,
+    /// Name of the other node of its group; none: it has no backup, or the node has no role.
+    #[serde(default)]
+    pub partner: Option<String>,
+    /// What the partner says it is; none: it says nothing.
+    #[serde(default)]
+    pub partner_standing: Option<Standing>,
+    /// Why the node has not taken it over yet, where it will by itself.
+    #[serde(default)]
+    pub waiting: Option<String>,
+    /// Whether the other node could take over now; none: it has no backup, or the node has no role.
+    #[serde(default)]
+    pub failover: Option<Failover>,
     /// Milliseconds until the data plane yields by itself unless the daemon renews.
     pub lease_remaining_ms: u64,
     /// Its services.

@@ -272,6 +272,11 @@ impl Driver {
             Request::Weight(query) => {
                 return self.order(answer, query.server, query.cluster, Wish::Weight(query.weight));
             }
+            Request::Takeover(_) => Outcome::Error(ApiError {
+                message: "this node has no partner to take anything over from".to_owned(),
+                hint: Some("name a backup in the configuration of the cluster".to_owned()),
+                details: Vec::new(),
+            }),
             Request::Reload => {
                 let ticket = self.ticket(answer);
                 return self.begin_reload(Some(ticket));

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, DataPlane, Fill, FlowRow, Flows, FlowsQuery, ServerRow,
-    ServerState, ServerStatus, Servers, ServiceStatus, Status,
+    ClusterState, ClusterStatus, Counter, DataPlane, Fill, FlowRow, Flows, FlowsQuery, Role, ServerRow,
+    ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status,
 };
 use geminus_core::director::Director;
 use geminus_core::model::{Cluster, Method, Select, Server, Service, Site};
@@ -43,6 +43,9 @@ pub(crate) fn status(director: &Director, plane: &mut Plane, process: &Process<'
         config_digest: process.config_digest.to_owned(),
         data_plane: data_plane(director, plane),
         clusters: clusters(director, plane),
+        partners: Vec::new(),
+        reach: None,
+        heartbeats: None,
         counters: counters(plane),
     }
 }
@@ -148,11 +151,32 @@ fn clusters(director: &Director, plane: &mut Plane) -> Vec<ClusterStatus> {
             addresses: cluster.addresses.clone(),
             state: if standing.active { ClusterState::Active } else { ClusterState::Standby },
             because: standing.because,
+            role: role(director, cluster),
+            standing: if standing.active { Standing::Active } else { Standing::Standby },
+            since_seconds: None,
+            group: director.site().group_of(index),
+            epoch: 0,
+            partner: None,
+            partner_standing: None,
+            waiting: None,
+            failover: None,
             lease_remaining_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
             services: services(director, cluster, index, &readings),
         }
     };
     director.site().clusters.iter().enumerate().map(cluster_status).collect()
+}
+
+/// What the node is for a cluster in normal times.
+fn role(director: &Director, cluster: &Cluster) -> Role {
+    let node = &director.node().name;
+    if cluster.primary == *node {
+        Role::Primary
+    } else if cluster.is_of(node) {
+        Role::Backup
+    } else {
+        Role::None
+    }
 }
 
 fn services(

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Fill, FlowRow, Flows, Path,
-    ServerRow, ServerState, ServerStatus, Servers, ServiceStatus, Status,
+    ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Fill, FlowRow, Flows, Path, Role,
+    ServerRow, ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status,
 };
 
 use crate::screen::Look;
@@ -71,6 +71,15 @@ pub(crate) fn status() -> Status {
                 addresses: vec![ip("198.51.100.80"), ip("2001:db8:1::80")],
                 state: ClusterState::Active,
                 because: "primary, no partner".into(),
+                role: Role::Primary,
+                standing: Standing::Active,
+                since_seconds: Some(11_549.5),
+                group: 0,
+                epoch: 0,
+                partner: None,
+                partner_standing: None,
+                waiting: None,
+                failover: None,
                 lease_remaining_ms: 4_812,
                 services: vec![ServiceStatus {
                     protocol: "tcp".into(),
@@ -85,10 +94,22 @@ pub(crate) fn status() -> Status {
                 addresses: vec![ip("198.51.100.53")],
                 state: ClusterState::Standby,
                 because: String::new(),
+                role: Role::None,
+                standing: Standing::Standby,
+                since_seconds: None,
+                group: 0,
+                epoch: 0,
+                partner: None,
+                partner_standing: None,
+                waiting: None,
+                failover: None,
                 lease_remaining_ms: 0,
                 services: vec![],
             },
         ],
+        partners: vec![],
+        reach: None,
+        heartbeats: None,
         counters: vec![
             counter("forward", "established", "an established flow went to its server", 15_234_567),
             counter("drop", "no-service", "a port of a cluster without a service", 42),

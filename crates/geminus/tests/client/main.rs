@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use geminus_api::{
     ApiError, Changed, ClusterState, ClusterStatus, DataPlane, Event, EventsQuery, ExplainQuery, Explanation,
-    Fill, FlowRow, Flows, FlowsQuery, Outcome, Path, Request, ServerQuery, ServerRow, ServerState,
-    ServerStatus, Servers, ServiceStatus, Status, VERSION, WeightQuery,
+    Fill, FlowRow, Flows, FlowsQuery, Outcome, Path, Request, Role, ServerQuery, ServerRow, ServerState,
+    ServerStatus, Servers, ServiceStatus, Standing, Status, VERSION, WeightQuery,
 };
 
 use crate::fake::{Fake, geminus, stderr, stdout};
@@ -37,6 +37,15 @@ fn status() -> Status {
             addresses: vec!["198.51.100.80".parse().expect("an address")],
             state: ClusterState::Active,
             because: "primary".into(),
+            role: Role::Primary,
+            standing: Standing::Active,
+            since_seconds: Some(60.5),
+            group: 0,
+            epoch: 0,
+            partner: None,
+            partner_standing: None,
+            waiting: None,
+            failover: None,
             lease_remaining_ms: 4_900,
             services: vec![ServiceStatus {
                 protocol: "tcp".into(),
@@ -46,6 +55,9 @@ fn status() -> Status {
                 servers: vec![server("web1")],
             }],
         }],
+        partners: vec![],
+        reach: None,
+        heartbeats: None,
         counters: vec![],
     }
 }
