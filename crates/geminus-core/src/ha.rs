@@ -1,19 +1,28 @@
 //! High availability: who is active for which group of clusters, decided without a clock, a socket or a random source.
 //!
-//! One `Ha` is one node. What its partners say, what its own network shows and what operators want goes in; heartbeats,
+//! One [`Ha`] is one node. What its partners say, what its own network shows and what operators want goes in; heartbeats,
 //! probes, leases and announcements come out. The driver is the daemon's heartbeat thread or the simulator; both call
-//! `Ha::handle` for each input, `Ha::handle_timeout` when `Ha::poll_timeout` says so, and carry out what
-//! `Ha::poll_effect` gives until it gives nothing. Before `handle_timeout` they pass on every frame that has already
+//! [`Ha::handle`] for each input, [`Ha::handle_timeout`] when [`Ha::poll_timeout`] says so, and carry out what
+//! [`Ha::poll_effect`] gives until it gives nothing. Before `handle_timeout` they pass on every frame that has already
 //! arrived: a late look is no silence.
 //!
 //! Only groups with a backup are in here. A cluster without one is the node's own, and [`crate::director`] holds its lease.
 
 mod beat;
+pub mod detect;
+mod group;
+mod machine;
+mod partner;
+mod reach;
 mod view;
+
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
 pub use self::beat::{Beat, GroupReport, Heard, ReachScore};
+pub use self::machine::Ha;
 pub use self::view::{Cause, GroupView, HaEvent, HaView, PathView, PeerView, SyncView};
 pub use crate::director::Instant;
 use crate::model::{Recovery, Timers};
@@ -63,6 +72,19 @@ pub struct GroupConfig {
     pub peer: usize,
     /// What it is called in messages: the names of its clusters.
     pub name: String,
+}
+
+/// What the data plane still says of a group when the daemon starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// Number of the group.
+    pub group: u8,
+    /// What is left of its lease.
+    pub lease: Duration,
+    /// Its epoch.
+    pub epoch: u64,
+    /// What the daemon before was for it; a group that is not [`Standing::Active`] is not resumed.
+    pub standing: Standing,
 }
 
 /// What a node is for a group in normal times.
@@ -129,6 +151,8 @@ pub struct PathId {
 pub enum Input {
     /// A partner's daemon spoke. Each beat once for each path it came by.
     Beat {
+        /// The sender's run: another one after each start of its daemon.
+        session: u64,
         /// By which path it came.
         path: PathId,
         /// When it came, which is not when it was looked at.
@@ -173,6 +197,8 @@ pub enum Input {
     Takeover {
         /// Number of the group.
         group: u8,
+        /// Also where flows may be lost because replication is not complete.
+        force: bool,
     },
     /// Leave: hand over, then [`Effect::Left`]. With `keep` the data plane goes on and nothing is handed over.
     Stop {

@@ -11,6 +11,9 @@ pub const FINDINGS: usize = 1000;
 /// Dispatchers of a site: a pair today, a rack's worth of equal-cost paths one day.
 pub const NODES: usize = 64;
 
+/// Up to so many dispatchers every ordered pair of them has a group number of its own: 56 of the 63 there are.
+pub const NODES_NUMBERED: usize = 8;
+
 /// Clusters of a site: each has a lease group look-up and a counter block in the kernel.
 pub const CLUSTERS: usize = 4096;
 

@@ -187,21 +187,33 @@ pub struct Group {
 }
 
 impl Site {
-    /// The groups of clusters that have a backup, numbered from 1 in the order of the names of primary and backup.
+    /// The groups of clusters that have a backup, by number.
+    ///
+    /// Numbers follow from the names of the nodes alone, so that a cluster more or less renumbers nothing and partners
+    /// agree: all ordered pairs of nodes, in the order of their names, from 1. With more nodes than that leaves room for
+    /// ([`crate::limits::NODES_NUMBERED`]), the pairs there are.
     pub fn groups(&self) -> Vec<Group> {
+        let mut names: Vec<_> = self.nodes.iter().map(|node| node.name.as_str()).collect();
+        names.sort_unstable();
         let mut groups = std::collections::BTreeMap::<(&str, &str), Vec<usize>>::new();
         for (index, cluster) in self.clusters.iter().enumerate() {
             if let Some(backup) = &cluster.backup {
                 groups.entry((&cluster.primary, backup)).or_default().push(index);
             }
         }
-        let group = |(number, ((primary, backup), clusters)): (u8, ((&str, &str), Vec<usize>))| Group {
-            number,
+        let place = |name: &str| names.binary_search(&name).unwrap_or_default();
+        let number = |at: usize, primary: &str, backup: &str| {
+            let (first, second) = (place(primary), place(backup));
+            let of_pair = first * (names.len() - 1) + second - usize::from(second > first);
+            if names.len() <= crate::limits::NODES_NUMBERED { of_pair } else { at }
+        };
+        let group = |(at, ((primary, backup), clusters)): (usize, ((&str, &str), Vec<usize>))| Group {
+            number: u8::try_from(number(at, primary, backup) + 1).unwrap_or(u8::MAX),
             primary: primary.to_owned(),
             backup: backup.to_owned(),
             clusters,
         };
-        (1..).zip(groups).map(group).collect()
+        groups.into_iter().enumerate().map(group).collect()
     }
 
     /// Number of a cluster's group: 0 if it has no backup.

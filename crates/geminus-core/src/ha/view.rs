@@ -34,6 +34,8 @@ pub struct GroupView {
     pub because: String,
     /// Raised at every takeover.
     pub epoch: u64,
+    /// What is left of its lease: so long does the data plane go on by itself.
+    pub lease: Duration,
     /// What the partner says it is; none: it says nothing.
     pub partner: Option<Standing>,
     /// If this node is to take over by itself later: why it has not yet, in words.

@@ -1,0 +1,766 @@
+//! One node: its partners, its groups, its beats.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::detect::Life;
+use super::group::{Ground, Group, Move, Sight, YIELD};
+use super::partner::Partner;
+use super::reach::Reach;
+use super::{
+    Adopted, Beat, Cause, Config, Effect, GroupView, HaEvent, HaView, Heard, Input, Instant, PathId, Role,
+    Standing, SyncView,
+};
+
+/// A planned exit waits so long for the partner to take over.
+const EXIT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// After the partner took over, an exit forwards what still comes for so long: its first announcements are heard by then.
+const EXIT_LINGER: Duration = Duration::from_millis(300);
+
+/// What `--detach` leaves: enough for an upgrade by hand.
+const DETACH_LEASE: Duration = crate::director::DETACH_LEASE;
+
+/// A claim is said again so soon, for what was lost.
+const REPEATS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(6)];
+
+/// Steps that one look at a group may lead to; no chain of standings is longer.
+const STEPS: u32 = 6;
+
+/// The machine.
+#[derive(Debug)]
+pub struct Ha {
+    config: Config,
+    partners: Vec<Partner>,
+    groups: Vec<Group>,
+    reach: Reach,
+    began: Instant,
+    link: bool,
+    warm: bool,
+    sequence: u64,
+    next_beat: Instant,
+    /// Beats out of turn.
+    extra: VecDeque<Instant>,
+    /// When this machine wants to be called next: later is a pause.
+    due: Instant,
+    wake: Option<Instant>,
+    leaving: Option<Leaving>,
+    left: bool,
+    owned: Vec<u8>,
+    late: u64,
+    latest: Duration,
+    effects: VecDeque<Effect>,
+}
+
+/// An exit under way.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    by: Instant,
+    /// When the last group was seen in the partner's hands.
+    handed: Option<Instant>,
+}
+
+impl Ha {
+    /// A node whose data plane says `adopted`.
+    pub fn new(config: Config, adopted: &[Adopted], now: Instant) -> Self {
+        let partner = |peer: &super::PeerConfig| Partner::new(peer.clone(), config.timers, now);
+        let group = |of: &super::GroupConfig| {
+            let mut group = Group::new(of.clone(), now);
+            if let Some(found) = adopted.iter().find(|adopted| adopted.group == of.number) {
+                group.epoch = found.epoch;
+                group.lease_until = now + found.lease;
+                group.owns = found.standing == Standing::Active;
+            }
+            group
+        };
+        let mut machine = Self {
+            partners: config.peers.iter().map(partner).collect(),
+            groups: config.groups.iter().map(group).collect(),
+            reach: Reach::new(config.reach_targets, now),
+            config,
+            began: now,
+            link: true,
+            warm: false,
+            sequence: 0,
+            next_beat: now,
+            extra: VecDeque::new(),
+            due: now,
+            wake: None,
+            leaving: None,
+            left: false,
+            owned: Vec::new(),
+            late: 0,
+            latest: Duration::ZERO,
+            effects: VecDeque::new(),
+        };
+        machine.settle(now);
+        machine
+    }
+
+    /// Takes one input in.
+    pub fn handle(&mut self, input: Input, now: Instant) {
+        if self.left {
+            return;
+        }
+        self.notice_a_pause(now);
+        match input {
+            Input::Beat { session, path, arrived, beat } => self.beat(session, path, arrived, &beat, now),
+            Input::Answer { path, arrived, probe, reports } => {
+                if let Some(partner) = self.partners.get_mut(path.peer) {
+                    partner.detector.answer(path.path, probe, arrived);
+                    for report in reports {
+                        partner.shown.insert(report.number, (report, arrived));
+                    }
+                }
+            }
+            Input::Reached { target, arrived } => self.reach.reached(target, arrived),
+            Input::Fit { link, warm } => {
+                let changed = self.link != link;
+                (self.link, self.warm) = (link, warm);
+                if changed {
+                    self.speak(now);
+                }
+            }
+            Input::Sync { peer, sync } => {
+                if let Some(partner) = self.partners.get_mut(peer) {
+                    partner.our_sync = sync;
+                }
+            }
+            Input::Takeover { group, force } => self.takeover(group, force, now),
+            Input::Stop { keep } => self.stop(keep, now),
+            Input::Config(config) => self.configure(config, now),
+        }
+        self.settle(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.left {
+            return;
+        }
+        self.notice_a_pause(now);
+        for peer in 0..self.partners.len() {
+            let before = self.partners[peer].detector.life();
+            for change in self.partners[peer].detector.handle_timeout(now) {
+                self.path_changed(peer, change.path, change.up);
+            }
+            let after = self.partners[peer].detector.life();
+            let asks = matches!(after, Life::Suspect { .. } | Life::Gone { .. });
+            if asks && std::mem::discriminant(&before) != std::mem::discriminant(&after) {
+                self.effects.push_back(Effect::ProbeReach);
+            }
+        }
+        self.settle(now);
+        if self.next_beat <= now || self.extra.front().is_some_and(|due| *due <= now) {
+            self.speak(now);
+        }
+        self.set_due(now);
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called, if ever.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (!self.left).then_some(self.due)
+    }
+
+    /// The next thing to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Everything there is to see.
+    pub fn view(&self, now: Instant) -> HaView {
+        let group = |group: &Group| GroupView {
+            number: group.config.number,
+            role: group.config.role,
+            standing: group.standing,
+            since: group.since,
+            because: group.because.to_string(),
+            epoch: group.epoch,
+            lease: group.lease_until.since(now),
+            partner: self.partners.get(group.config.peer).and_then(|partner| {
+                let alive = partner.detector.life() == Life::Alive;
+                partner.said.get(&group.config.number).filter(|_| alive).map(|(said, _)| said.standing)
+            }),
+            waiting: group.waiting.as_ref().map(|why| why.clone().into_owned()),
+        };
+        HaView {
+            groups: self.groups.iter().map(group).collect(),
+            peers: self
+                .partners
+                .iter()
+                .map(|partner| partner.view(self.config.digest, self.path_patience()))
+                .collect(),
+            reach: self.reach.score(),
+            late: self.late,
+            latest: self.latest,
+        }
+    }
+
+    /// What a node is for a group now.
+    pub fn standing(&self, group: u8) -> Option<Standing> {
+        self.groups.iter().find(|of| of.config.number == group).map(|of| of.standing)
+    }
+
+    fn path_patience(&self) -> Duration {
+        (self.config.timers.heartbeat * 8).max(Duration::from_millis(400))
+    }
+
+    /// A wake-up that comes late tells about this node and about nobody else.
+    fn notice_a_pause(&mut self, now: Instant) {
+        let late = now.since(self.due);
+        if late <= self.config.timers.heartbeat {
+            return;
+        }
+        self.late += 1;
+        self.latest = self.latest.max(late);
+        self.due = now;
+        self.next_beat = now;
+        self.reach.excuse(now);
+        for partner in &mut self.partners {
+            partner.detector.excuse(now);
+        }
+        if late < self.config.timers.detection() {
+            return;
+        }
+        self.effects.push_back(Effect::Tell(HaEvent::Paused(late)));
+        for group in self.groups.iter_mut() {
+            group.listening = now;
+            if group.standing == Standing::Active {
+                group.asking = Some(now);
+            }
+        }
+        self.tell_owned(None);
+    }
+
+    fn beat(&mut self, session: u64, path: PathId, arrived: Instant, beat: &Beat, now: Instant) {
+        let Some(partner) = self.partners.get_mut(path.peer) else { return };
+        let fresh = partner.is_fresh(session);
+        let change = partner.detector.beat(path.path, beat.sequence, fresh, arrived);
+        let known = partner.digest;
+        let news = partner.hear(session, beat, arrived);
+        if let Some(change) = change {
+            self.path_changed(path.peer, change.path, change.up);
+        }
+        if !news {
+            return;
+        }
+        let ours = self.config.digest;
+        match (known.map(|theirs| theirs == ours), beat.digest == ours) {
+            (None | Some(true), false) => self.tell(HaEvent::ConfigDiffers { peer: path.peer }),
+            (Some(false), true) => self.tell(HaEvent::ConfigAgrees { peer: path.peer }),
+            _ => {}
+        }
+        let partner = &self.partners[path.peer];
+        let losing = self.groups.iter().filter(|group| group.standing == Standing::Active).any(|group| {
+            let said = partner.said.get(&group.config.number);
+            said.is_some_and(|(said, _)| said.standing == Standing::Active && said.epoch <= group.epoch)
+        });
+        let rested = partner.answered.is_none_or(|last| now.since(last) >= self.config.timers.heartbeat / 5);
+        if (losing || beat.asks) && rested {
+            self.partners[path.peer].answered = Some(now);
+            self.extra.push_front(now);
+        }
+    }
+
+    fn path_changed(&mut self, peer: usize, path: usize, up: bool) {
+        self.tell(if up { HaEvent::PathUp { peer, path } } else { HaEvent::PathDown { peer, path } });
+    }
+
+    fn takeover(&mut self, number: u8, force: bool, now: Instant) {
+        let Some(at) = self.groups.iter().position(|group| group.config.number == number) else {
+            return self.refuse(
+                number,
+                "this node has no part in the group",
+                "geminus status lists what it has",
+            );
+        };
+        let group = &self.groups[at];
+        let Some(partner) = self.partners.get(group.config.peer) else { return };
+        let alive = partner.detector.life() == Life::Alive;
+        if group.standing == Standing::Active {
+            return self.refuse(number, "this node is active for it already", "nothing is to be done");
+        }
+        if self.leaving.is_some() {
+            return self.refuse(number, "this node is leaving", "start it again first");
+        }
+        if !self.link {
+            return self.refuse(
+                number,
+                "this node cannot forward",
+                "see its interface and the program in `geminus status`",
+            );
+        }
+        if alive && !partner.two_way(self.path_patience()) {
+            return self.refuse(
+                number,
+                "the partner does not hear this node by any path, so both would be active",
+                "mend a path: `geminus status` shows them",
+            );
+        }
+        if alive && partner.sync() != SyncView::Complete && !force {
+            return self.refuse(
+                number,
+                "replication is not complete, so connections may be lost",
+                "wait for it (`geminus status`), or say --force",
+            );
+        }
+        self.step(at, Move::Activate(Cause::Order), now);
+    }
+
+    fn refuse(&mut self, group: u8, why: &str, hint: &str) {
+        self.tell(HaEvent::Refused { group, why: why.to_owned(), hint: hint.to_owned() });
+    }
+
+    fn stop(&mut self, keep: bool, now: Instant) {
+        if self.leaving.is_some() {
+            return;
+        }
+        if keep {
+            for group in &mut self.groups {
+                if group.leased(now) && group.owns {
+                    group.lease_until = now + DETACH_LEASE;
+                    self.effects.push_back(Effect::Set {
+                        group: group.config.number,
+                        lease: DETACH_LEASE,
+                        owns: true,
+                        standing: Standing::Active,
+                        epoch: group.epoch,
+                    });
+                }
+            }
+            self.speak(now);
+            return self.leave();
+        }
+        self.leaving = Some(Leaving { by: now + EXIT_PATIENCE, handed: None });
+        for group in &mut self.groups {
+            group.leaving = true;
+        }
+        self.settle(now);
+        self.speak_again(now);
+    }
+
+    fn leave(&mut self) {
+        self.left = true;
+        self.effects.push_back(Effect::Left);
+    }
+
+    /// Whether an exit has nothing more to wait for; sets when to look again.
+    fn may_leave(&mut self, now: Instant) -> bool {
+        let Some(mut leaving) = self.leaving else { return false };
+        let to_hand_over = self.groups.iter().filter(|group| group.leased(now));
+        let mut waits = false;
+        let mut any = false;
+        for group in to_hand_over {
+            let Some(partner) = self.partners.get(group.config.peer) else { continue };
+            if partner.detector.life() != Life::Alive || !partner.fit {
+                continue;
+            }
+            any = true;
+            let taken = partner.said.get(&group.config.number);
+            waits |= !taken.is_some_and(|(said, _)| said.standing == Standing::Active);
+        }
+        if !any || leaving.by <= now {
+            return true;
+        }
+        if waits {
+            self.want(leaving.by);
+            return false;
+        }
+        let until = *leaving.handed.get_or_insert(now) + EXIT_LINGER;
+        self.leaving = Some(leaving);
+        self.want(until);
+        until <= now
+    }
+
+    fn configure(&mut self, config: Config, now: Instant) {
+        let mut partners = std::mem::take(&mut self.partners);
+        let mut groups = std::mem::take(&mut self.groups);
+        let names: Vec<_> = partners.iter().map(|partner| partner.config.name.clone()).collect();
+        for of in &config.groups {
+            let name = &config.peers[of.peer].name;
+            let same = |group: &Group| {
+                group.config.role == of.role && names.get(group.config.peer).is_some_and(|peer| peer == name)
+            };
+            let found = groups.iter().position(same).map(|at| groups.swap_remove(at));
+            let mut group = found.unwrap_or_else(|| Group::new(of.clone(), now));
+            if group.config.number != of.number {
+                self.effects.push_back(given_up(&group));
+                group.renew_at = now;
+            }
+            group.config = of.clone();
+            self.groups.push(group);
+        }
+        for group in &groups {
+            self.effects.push_back(given_up(group));
+        }
+        for of in &config.peers {
+            let found = partners.iter().position(|partner| partner.config.name == of.name);
+            let mut partner = found
+                .map_or_else(|| Partner::new(of.clone(), config.timers, now), |at| partners.swap_remove(at));
+            partner.detector.configure(config.timers, of.paths);
+            partner.config = of.clone();
+            self.partners.push(partner);
+        }
+        self.reach.configure(config.reach_targets, now);
+        let told: Vec<_> = self.partners.iter().map(|partner| partner.digest).collect();
+        for (peer, theirs) in told.into_iter().enumerate() {
+            let agreed = theirs.map(|theirs| theirs == self.config.digest);
+            match (agreed, theirs.map(|theirs| theirs == config.digest)) {
+                (Some(true), Some(false)) => self.tell(HaEvent::ConfigDiffers { peer }),
+                (Some(false), Some(true)) => self.tell(HaEvent::ConfigAgrees { peer }),
+                _ => {}
+            }
+        }
+        self.config = config;
+        self.tell_owned(None);
+        self.speak(now);
+    }
+
+    /// Looks at every group until nothing is due, and notes when to look again.
+    fn settle(&mut self, now: Instant) {
+        self.tell_lives();
+        if let Some(from) = self.reach.handle_timeout(now) {
+            self.tell(HaEvent::Reach { from, to: self.reach.score() });
+        }
+        self.wake = self.reach.poll_timeout(now);
+        for at in 0..self.groups.len() {
+            for _ in 0..STEPS {
+                let (next, wake) = self.look(at, now);
+                if let Some(wake) = wake {
+                    self.want(wake);
+                }
+                let Some(next) = next else { break };
+                self.step(at, next, now);
+            }
+        }
+        if self.leaving.is_some() && !self.left && self.may_leave(now) {
+            for at in 0..self.groups.len() {
+                if self.groups[at].leased(now) {
+                    self.step(at, Move::Release(Standing::Standby, Cause::Stopping), now);
+                }
+            }
+            self.speak(now);
+            return self.leave();
+        }
+        self.set_due(now);
+    }
+
+    fn want(&mut self, at: Instant) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    fn set_due(&mut self, now: Instant) {
+        let detectors = self.partners.iter().map(|partner| partner.detector.poll_timeout());
+        let others = [self.wake, self.extra.front().copied()].into_iter().flatten();
+        let due = detectors.chain(others).fold(self.next_beat, Instant::min);
+        self.due = due.max(now);
+        let mut probes = Vec::new();
+        for (peer, partner) in self.partners.iter_mut().enumerate() {
+            while let Some((path, probe)) = partner.detector.poll_probe(now) {
+                probes.push(Effect::Probe { path: PathId { peer, path }, probe });
+            }
+        }
+        self.effects.extend(probes);
+    }
+
+    /// What a group does next, and when to look again.
+    fn look(&mut self, at: usize, now: Instant) -> (Option<Move>, Option<Instant>) {
+        let ground = Ground {
+            node: &self.config.node,
+            link: self.link,
+            warm: self.warm,
+            leaving: self.leaving.is_some(),
+            reach: self.reach.score(),
+            heartbeat: self.config.timers.heartbeat,
+            detection: self.config.timers.detection(),
+            recovery: self.config.recovery,
+            stable: self.config.stable,
+            alone_after: self.config.alone_after,
+        };
+        let patience = (ground.heartbeat * 8).max(Duration::from_millis(400));
+        let group = &mut self.groups[at];
+        let Some(partner) = self.partners.get(group.config.peer) else { return (None, None) };
+        let on_the_network = match partner.detector.life() {
+            Life::Gone { asked } => self.reach.tells_since(asked),
+            _ => None,
+        };
+        let sight: Sight<'_> =
+            partner.sight(group.config.number, self.config.digest, patience, self.began, on_the_network);
+        let next = group.next(&ground, &sight, now);
+        (next.step, next.wake.filter(|wake| *wake > now))
+    }
+
+    fn step(&mut self, at: usize, step: Move, now: Instant) {
+        let seen = self.seen_epoch(at);
+        let lease = self.config.lease;
+        let group = &mut self.groups[at];
+        match step {
+            Move::Activate(cause) => {
+                group.epoch = group.epoch.max(seen) + 1;
+                group.count_hand_over(now);
+                self.own(at, cause, now);
+                self.speak_again(now);
+            }
+            Move::Resume(cause) => {
+                self.own(at, cause, now);
+                self.speak_again(now);
+            }
+            Move::Renew => {
+                let asked = group.asking.take().is_some();
+                group.renew(lease, self.config.timers.heartbeat, now);
+                let set = group.set(now);
+                self.effects.push_back(set);
+                if asked {
+                    self.tell_owned(None);
+                }
+            }
+            Move::Yield(cause) => {
+                let duel = group.duel.take();
+                group.owns = false;
+                group.lease_until = now + YIELD;
+                group.asking = None;
+                group.count_hand_over(now);
+                if cause == Cause::PartnerClaims {
+                    let began = duel.unwrap_or(now);
+                    let event =
+                        HaEvent::Duel { group: group.config.number, won: false, lasted: now.since(began) };
+                    self.tell(event);
+                }
+                self.become_(at, Standing::Yielding, cause, now);
+                let set = self.groups[at].set(now);
+                self.effects.push_back(set);
+                self.tell_owned(None);
+                self.speak_again(now);
+            }
+            Move::Release(standing, cause) => {
+                let was_active = group.standing == Standing::Active;
+                group.owns = false;
+                group.lease_until = now;
+                group.asking = None;
+                group.listening = now;
+                self.become_(at, standing, cause, now);
+                let set = self.groups[at].set(now);
+                self.effects.push_back(set);
+                self.tell_owned(None);
+                if was_active {
+                    self.groups[at].count_hand_over(now);
+                    self.speak_again(now);
+                }
+            }
+            Move::Call(standing, cause) => {
+                // Whoever comes from suspicion listens anew before it concludes that nobody is active.
+                group.listening = now;
+                self.become_(at, standing, cause, now);
+                let set = self.groups[at].set(now);
+                self.effects.push_back(set);
+                if standing == Standing::Suspecting {
+                    self.speak(now);
+                }
+            }
+            Move::Isolated => {
+                group.held_back = true;
+                let event = HaEvent::Isolated { group: group.config.number };
+                self.tell(event);
+            }
+            Move::DuelBegins => group.duel = Some(now),
+            Move::DuelWon => {
+                let lasted = group.duel.take().map(|began| now.since(began)).unwrap_or_default();
+                let number = group.config.number;
+                self.tell(HaEvent::Duel { group: number, won: true, lasted });
+                self.tell_owned(Some(number));
+            }
+        }
+    }
+
+    fn own(&mut self, at: usize, cause: Cause, now: Instant) {
+        let (lease, heartbeat) = (self.config.lease, self.config.timers.heartbeat);
+        let group = &mut self.groups[at];
+        group.owns = true;
+        group.asking = None;
+        group.duel = None;
+        group.renew(lease, heartbeat, now);
+        self.become_(at, Standing::Active, cause, now);
+        let set = self.groups[at].set(now);
+        // The data plane first: nothing stands between the decision and the write.
+        self.effects.push_back(set);
+        self.tell_owned(None);
+    }
+
+    fn become_(&mut self, at: usize, standing: Standing, cause: Cause, now: Instant) {
+        let group = &mut self.groups[at];
+        let event = HaEvent::Changed {
+            group: group.config.number,
+            name: group.config.name.clone(),
+            from: group.standing,
+            to: standing,
+            cause: cause.clone(),
+            lasted: now.since(group.since),
+            epoch: group.epoch,
+        };
+        group.held_back = false;
+        group.duel = None;
+        group.standing = standing;
+        group.since = now;
+        group.because = cause;
+        self.tell(event);
+    }
+
+    /// The highest epoch that the partner was heard to have.
+    fn seen_epoch(&self, at: usize) -> u64 {
+        let group = &self.groups[at].config;
+        let Some(partner) = self.partners.get(group.peer) else { return 0 };
+        let said = partner.said.get(&group.number).map_or(0, |(said, _)| said.epoch);
+        let shown = partner.shown.get(&group.number).map_or(0, |(shown, _)| shown.epoch);
+        said.max(shown)
+    }
+
+    /// Tells whose addresses are announced, if that changed or neighbours are to be told again.
+    fn tell_owned(&mut self, again: Option<u8>) {
+        let owned: Vec<_> = self
+            .groups
+            .iter()
+            .filter(|group| group.standing == Standing::Active && group.asking.is_none())
+            .map(|group| group.config.number)
+            .collect();
+        if owned != self.owned || again.is_some() {
+            self.owned.clone_from(&owned);
+            self.effects.push_back(Effect::Own { groups: owned, again });
+        }
+    }
+
+    fn tell_lives(&mut self) {
+        for peer in 0..self.partners.len() {
+            let partner = &mut self.partners[peer];
+            let life = partner.detector.life();
+            let event = match (partner.told, life) {
+                (Life::Unheard | Life::Gone { .. } | Life::Mute { .. }, Life::Alive) => {
+                    Some(HaEvent::PeerUp { peer })
+                }
+                (Life::Unheard | Life::Alive | Life::Gone { .. }, Life::Mute { .. }) => {
+                    Some(HaEvent::PeerDown { peer, mute: true })
+                }
+                (Life::Unheard | Life::Alive | Life::Mute { .. }, Life::Gone { .. }) => {
+                    Some(HaEvent::PeerDown { peer, mute: false })
+                }
+                _ => None,
+            };
+            // Suspicion is no news of its own: what was told last stands until it is confirmed or refuted.
+            if !matches!(life, Life::Suspect { .. }) {
+                partner.told = life;
+            }
+            if let Some(event) = event {
+                self.tell(event);
+            }
+        }
+    }
+
+    fn tell(&mut self, event: HaEvent) {
+        self.effects.push_back(Effect::Tell(event));
+    }
+
+    /// Says now, and twice again soon, what must not be lost.
+    fn speak_again(&mut self, now: Instant) {
+        self.speak(now);
+        self.extra.extend(REPEATS.map(|after| now + after));
+    }
+
+    /// Says on every path how things are.
+    fn speak(&mut self, now: Instant) {
+        while self.extra.front().is_some_and(|due| *due <= now) {
+            self.extra.pop_front();
+        }
+        self.sequence += 1;
+        self.next_beat = now + self.config.timers.heartbeat;
+        for peer in 0..self.partners.len() {
+            let partner = &self.partners[peer];
+            let beat = Beat {
+                sequence: self.sequence,
+                interval: self.config.timers.heartbeat,
+                heard: (0..partner.config.paths)
+                    .map(|path| Heard {
+                        sequence: partner.detector.sequence(path),
+                        ago: partner.detector.heard_by(path).map_or(Duration::ZERO, |heard| now.since(heard)),
+                    })
+                    .collect(),
+                groups: self
+                    .groups
+                    .iter()
+                    .filter(|group| group.config.peer == peer)
+                    .map(|group| group.report(now))
+                    .collect(),
+                reach: self.reach.score(),
+                fit: self.link,
+                asks: matches!(partner.detector.life(), Life::Suspect { .. }),
+                sync: partner.our_sync,
+                digest: self.config.digest,
+            };
+            for path in 0..partner.config.paths {
+                let path = PathId { peer, path };
+                self.effects.push_back(Effect::Send { path, beat: beat.clone() });
+            }
+        }
+    }
+}
+
+impl Group {
+    fn renew(&mut self, lease: Duration, heartbeat: Duration, now: Instant) {
+        self.lease_until = now + lease;
+        self.renew_at = now + heartbeat;
+    }
+
+    /// What the data plane is to say.
+    fn set(&self, now: Instant) -> Effect {
+        Effect::Set {
+            group: self.config.number,
+            lease: self.lease_until.since(now),
+            owns: self.owns,
+            standing: self.standing,
+            epoch: self.epoch,
+        }
+    }
+}
+
+/// What the data plane is to say of a group that this node has no part in any more.
+fn given_up(group: &Group) -> Effect {
+    Effect::Set {
+        group: group.config.number,
+        lease: Duration::ZERO,
+        owns: false,
+        standing: Standing::Standby,
+        epoch: group.epoch,
+    }
+}
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Silence { silent, probes } => {
+                write!(f, "the partner is silent for {} ms, {probes} probes unanswered", silent.as_millis())
+            }
+            Self::LeaseOver => f.write_str("the partner's daemon is dead and its lease is over"),
+            Self::Goodbye => f.write_str("the partner gave it up"),
+            Self::Reach { ours, theirs } => {
+                write!(f, "this node reaches {ours} targets, the partner {theirs}")
+            }
+            Self::Order => f.write_str("an operator ordered it"),
+            Self::Recovery => f.write_str("the returned primary took it again"),
+            Self::Boot => f.write_str("nobody was active"),
+            Self::Alone => f.write_str("no partner is heard"),
+            Self::Resumed => f.write_str("the lease of the daemon before was still running"),
+            Self::PartnerClaims => f.write_str("the partner is active"),
+            Self::Unfit => f.write_str("this node cannot forward"),
+            Self::Stopping => f.write_str("this node stops"),
+            Self::Paused(pause) => write!(f, "this node did not run for {} ms", pause.as_millis()),
+        }
+    }
+}
+
+impl Role {
+    /// The word used in output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Primary => "primary",
+        }
+    }
+}

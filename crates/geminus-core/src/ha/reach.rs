@@ -1,0 +1,126 @@
+//! How many of the reach targets answer.
+
+use std::time::Duration;
+
+use super::{Instant, ReachScore};
+
+/// A target that did not answer for so long is not reached: three questions of the driver's schedule and some room.
+const PATIENCE: Duration = Duration::from_millis(700);
+
+/// How long a score must stand before it is believed.
+const SETTLING: Duration = Duration::from_millis(100);
+
+/// The reach targets of this node.
+#[derive(Debug, Clone)]
+pub(super) struct Reach {
+    answered: Vec<Option<Instant>>,
+    score: ReachScore,
+    /// Which of them counted when it was looked last.
+    good: Vec<bool>,
+    changed: Instant,
+    began: Instant,
+}
+
+impl Reach {
+    pub(super) fn new(targets: u32, now: Instant) -> Self {
+        let score = ReachScore { up: 0, total: targets, settled: false };
+        let (answered, good) = (vec![None; targets as usize], vec![false; targets as usize]);
+        Self { answered, score, good, changed: now, began: now }
+    }
+
+    pub(super) fn configure(&mut self, targets: u32, now: Instant) {
+        if self.score.total != targets {
+            *self = Self::new(targets, now);
+        }
+    }
+
+    pub(super) const fn score(&self) -> ReachScore {
+        self.score
+    }
+
+    /// Whether this node is on the network, as far as the targets tell: whether any answered since then. None where none
+    /// answered before either, or there are none.
+    pub(super) fn tells_since(&self, since: Instant) -> Option<bool> {
+        let newest = self.answered.iter().flatten().max().copied()?;
+        (newest + PATIENCE > since).then_some(newest > since)
+    }
+
+    pub(super) fn reached(&mut self, target: u32, arrived: Instant) {
+        if let Some(answered) = self.answered.get_mut(target as usize) {
+            *answered = Some(answered.map_or(arrived, |before| before.max(arrived)));
+        }
+    }
+
+    /// This node did not run until now: no target is to blame.
+    pub(super) fn excuse(&mut self, now: Instant) {
+        for (answered, _) in self.answered.iter_mut().zip(&self.good).filter(|(_, good)| **good) {
+            *answered = Some(now);
+        }
+    }
+
+    /// Counts anew; returns the score before if it is another now.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<ReachScore> {
+        for (good, answered) in self.good.iter_mut().zip(&self.answered) {
+            *good = answered.is_some_and(|last| last + PATIENCE > now);
+        }
+        let up = self.good.iter().filter(|good| **good).count() as u32;
+        let before = self.score;
+        if up != before.up {
+            self.score.up = up;
+            self.score.settled = false;
+            self.changed = now;
+            return Some(before);
+        }
+        // At the start silence is only believed once every target had its time.
+        let heard_out = self.began + PATIENCE <= now;
+        self.score.settled = heard_out && self.changed + SETTLING <= now;
+        None
+    }
+
+    pub(super) fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        if self.score.total == 0 {
+            return None;
+        }
+        let silence =
+            self.answered.iter().flatten().map(|&last| last + PATIENCE).filter(|&due| due > now).min();
+        let settling = (!self.score.settled)
+            .then(|| (self.changed + SETTLING).max(self.began + PATIENCE))
+            .filter(|&due| due > now);
+        [silence, settling].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::from_start(Duration::from_millis(ms))
+    }
+
+    #[test]
+    fn a_target_counts_while_it_answers_and_a_score_is_believed_once_it_stands() {
+        let mut reach = Reach::new(2, at(0));
+        reach.reached(0, at(10));
+        assert_eq!(reach.handle_timeout(at(10)).map(|before| before.up), Some(0));
+        assert_eq!(reach.score(), ReachScore { up: 1, total: 2, settled: false });
+        reach.reached(0, at(600));
+        assert_eq!(reach.handle_timeout(at(700)), None);
+        assert!(reach.score().settled);
+        assert_eq!(reach.handle_timeout(at(1_299)), None);
+        assert_eq!(reach.handle_timeout(at(1_300)).map(|before| before.up), Some(1));
+        assert_eq!(reach.score(), ReachScore { up: 0, total: 2, settled: false });
+        reach.handle_timeout(at(1_400));
+        assert!(reach.score().settled);
+    }
+
+    #[test]
+    fn a_node_that_did_not_run_blames_no_target_and_praises_none() {
+        let mut reach = Reach::new(2, at(0));
+        reach.reached(0, at(10));
+        reach.handle_timeout(at(10));
+        reach.excuse(at(30_000));
+        assert_eq!(reach.handle_timeout(at(30_000)), None);
+        assert_eq!(reach.score().up, 1, "neither lost the one nor found the other");
+    }
+}
