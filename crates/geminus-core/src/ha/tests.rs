@@ -1,1 +1,517 @@
+//! Two nodes, a perfect wire that can be cut, and a clock that only the tests move.
 
+use std::time::Duration;
+
+use super::*;
+use crate::model::Timers;
+
+const DELAY: Duration = Duration::from_micros(200);
+const TICK: Duration = Duration::from_millis(1);
+
+/// One node of the harness: machine, data plane, and what came out.
+struct Node {
+    ha: Option<Ha>,
+    /// Whether the machine (program and all) is there.
+    powered: bool,
+    stopped: bool,
+    session: u64,
+    plane: Plane,
+    told: Vec<(u64, HaEvent)>,
+    announced: Vec<u64>,
+    left: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Plane {
+    until: Instant,
+    owns: bool,
+    standing: Standing,
+    epoch: u64,
+}
+
+struct World {
+    now: Instant,
+    nodes: [Node; 2],
+    wire: Vec<(Instant, usize, Input)>,
+    /// By sender and path.
+    cut: [[bool; 2]; 2],
+    config: [Config; 2],
+}
+
+const NAMES: [&str; 2] = ["alpha", "beta"];
+
+fn config(node: usize) -> Config {
+    Config {
+        node: NAMES[node].into(),
+        peers: vec![PeerConfig { name: NAMES[1 - node].into(), paths: 2 }],
+        groups: vec![GroupConfig {
+            number: 1,
+            role: if node == 0 { Role::Primary } else { Role::Backup },
+            peer: 0,
+            name: "shop".into(),
+        }],
+        timers: Timers::DEFAULT,
+        lease: Duration::from_secs(5),
+        recovery: Recovery::Auto,
+        stable: Duration::from_secs(2),
+        alone_after: Duration::from_secs(40),
+        reach_targets: 0,
+        digest: 7,
+    }
+}
+
+impl World {
+    fn new(change: impl Fn(&mut Config)) -> Self {
+        let config = [0, 1].map(|node| {
+            let mut config = config(node);
+            change(&mut config);
+            config
+        });
+        let node = |_| Node {
+            ha: None,
+            powered: true,
+            stopped: false,
+            session: 0,
+            plane: Plane { until: Instant::START, owns: false, standing: Standing::Standby, epoch: 0 },
+            told: Vec::new(),
+            announced: Vec::new(),
+            left: false,
+        };
+        Self {
+            now: Instant::from_start(Duration::from_secs(1)),
+            nodes: [0, 1].map(node),
+            wire: Vec::new(),
+            cut: [[false; 2]; 2],
+            config,
+        }
+    }
+
+    /// Both started and settled: alpha is active, replication complete.
+    fn settled() -> Self {
+        Self::settled_with(|_| ())
+    }
+
+    fn settled_with(change: impl Fn(&mut Config)) -> Self {
+        let mut world = Self::new(change);
+        world.start(0);
+        world.start(1);
+        world.run(1_000);
+        assert_eq!(world.active(), [true, false]);
+        world.tell(0, Input::Sync { peer: 0, sync: SyncView::Complete });
+        world.tell(1, Input::Sync { peer: 0, sync: SyncView::Complete });
+        world.run(200);
+        world.nodes.iter_mut().for_each(|node| node.told.clear());
+        world
+    }
+
+    /// Starts the daemon of a node, over whatever its data plane says.
+    fn start(&mut self, node: usize) {
+        let of = &mut self.nodes[node];
+        let adopted = Adopted {
+            group: 1,
+            lease: of.plane.until.since(self.now),
+            epoch: of.plane.epoch,
+            standing: of.plane.standing,
+        };
+        of.session += 1;
+        (of.powered, of.stopped, of.left) = (true, false, false);
+        let mut ha = Ha::new(self.config[node].clone(), &[adopted], self.now);
+        ha.handle(Input::Fit { link: true, warm: true }, self.now);
+        of.ha = Some(ha);
+        self.carry_out(node);
+    }
+
+    fn kill(&mut self, node: usize) {
+        self.nodes[node].ha = None;
+    }
+
+    fn power_off(&mut self, node: usize) {
+        self.nodes[node].powered = false;
+        self.nodes[node].ha = None;
+        self.nodes[node].plane.until = Instant::START;
+    }
+
+    fn tell(&mut self, node: usize, input: Input) {
+        let now = self.now;
+        self.nodes[node].ha.as_mut().expect("it runs").handle(input, now);
+        self.carry_out(node);
+    }
+
+    fn cut_all(&mut self, cut: bool) {
+        self.cut = [[cut; 2]; 2];
+    }
+
+    fn run(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.now += TICK;
+            for node in 0..2 {
+                if self.nodes[node].ha.is_none() || self.nodes[node].stopped {
+                    continue;
+                }
+                let (mine, rest) = std::mem::take(&mut self.wire)
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|(when, to, _)| *to == node && *when <= self.now);
+                self.wire = rest;
+                let now = self.now;
+                let ha = self.nodes[node].ha.as_mut().expect("it runs");
+                for (_, _, input) in mine {
+                    ha.handle(input, now);
+                }
+                if ha.poll_timeout().is_some_and(|due| due <= now) {
+                    ha.handle_timeout(now);
+                }
+                self.carry_out(node);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, node: usize) {
+        let now = self.now;
+        while let Some(effect) = self.nodes[node].ha.as_mut().and_then(Ha::poll_effect) {
+            let other = 1 - node;
+            match effect {
+                Effect::Send { path, beat } => {
+                    if !self.cut[node][path.path] && self.nodes[other].powered && self.nodes[node].powered {
+                        let session = self.nodes[node].session;
+                        let arrived = now + DELAY;
+                        let path = PathId { peer: 0, path: path.path };
+                        self.wire.push((arrived, other, Input::Beat { session, path, arrived, beat }));
+                    }
+                }
+                Effect::Probe { path, probe } => {
+                    let way = path.path;
+                    if self.cut[node][way] || self.cut[other][way] || !self.nodes[other].powered {
+                        continue;
+                    }
+                    let (there, arrived) = (now + DELAY, now + DELAY + DELAY);
+                    let plane = self.nodes[other].plane;
+                    let role = self.config[other].groups[0].role;
+                    let report = GroupReport {
+                        number: 1,
+                        role,
+                        standing: plane.standing,
+                        epoch: plane.epoch,
+                        lease: if plane.owns { plane.until.since(there) } else { Duration::ZERO },
+                        leaving: false,
+                    };
+                    self.wire.push((
+                        arrived,
+                        node,
+                        Input::Answer { path, arrived, probe, reports: vec![report] },
+                    ));
+                }
+                Effect::Set { lease, owns, standing, epoch, .. } => {
+                    assert!(epoch >= self.nodes[node].plane.epoch, "an epoch never goes back");
+                    self.nodes[node].plane = Plane { until: now + lease, owns, standing, epoch };
+                }
+                Effect::Own { groups, .. } => {
+                    if !groups.is_empty() {
+                        self.nodes[node].announced.push(now.elapsed().as_millis() as u64);
+                    }
+                }
+                Effect::Tell(event) => {
+                    self.nodes[node].told.push((now.elapsed().as_millis() as u64, event));
+                }
+                Effect::Left => self.nodes[node].left = true,
+                Effect::ProbeReach => {}
+            }
+        }
+    }
+
+    /// Who owns the addresses.
+    fn active(&self) -> [bool; 2] {
+        [0, 1].map(|node| {
+            let of = &self.nodes[node];
+            of.powered && of.plane.owns && self.now < of.plane.until
+        })
+    }
+
+    /// Runs until that node owns the addresses; how long that took.
+    fn until_active(&mut self, node: usize, most: u64) -> u64 {
+        for ms in 0..most {
+            if self.active()[node] {
+                return ms;
+            }
+            self.run(1);
+        }
+        panic!("{} is not active after {most} ms: {:?}", NAMES[node], self.nodes[node].told)
+    }
+
+    fn changes(&self, node: usize) -> Vec<(Standing, Standing)> {
+        let change = |(_, event): &(u64, HaEvent)| match event {
+            HaEvent::Changed { from, to, .. } => Some((*from, *to)),
+            _ => None,
+        };
+        self.nodes[node].told.iter().filter_map(change).collect()
+    }
+}
+
+#[test]
+fn started_together_exactly_one_is_active_and_it_is_the_primary() {
+    let mut world = World::new(|_| ());
+    world.start(0);
+    world.start(1);
+    for _ in 0..5_000 {
+        world.run(1);
+        assert_ne!(world.active(), [true, true]);
+    }
+    assert_eq!(world.active(), [true, false]);
+    assert_eq!(world.changes(1), [(Standing::Starting, Standing::Standby)]);
+}
+
+#[test]
+fn the_standby_takes_over_from_a_dead_machine_within_the_detection_time() {
+    let mut world = World::settled();
+    world.power_off(0);
+    let took = world.until_active(1, 300);
+    assert!((140..=205).contains(&took), "{took} ms");
+    assert_eq!(
+        world.changes(1),
+        [(Standing::Standby, Standing::Suspecting), (Standing::Suspecting, Standing::Active)]
+    );
+}
+
+#[test]
+fn a_killed_daemon_that_comes_back_costs_nothing() {
+    let mut world = World::settled();
+    world.kill(0);
+    for _ in 0..4_000 {
+        world.run(1);
+        assert_eq!(world.active(), [true, false]);
+    }
+    world.start(0);
+    for _ in 0..10_000 {
+        world.run(1);
+        assert_eq!(world.active(), [true, false]);
+    }
+    assert_eq!(world.nodes[0].plane.epoch, 1, "it went on where it was");
+}
+
+#[test]
+fn a_killed_daemon_that_stays_away_is_waited_for_to_the_end_of_its_lease() {
+    let mut world = World::settled();
+    world.kill(0);
+    let took = world.until_active(1, 6_000);
+    assert!((4_850..5_000).contains(&took), "{took} ms");
+    assert_eq!(world.active(), [true, true], "a moment before, so that nobody finds the door closed");
+    world.run(60);
+    assert_eq!(world.active(), [false, true]);
+}
+
+#[test]
+fn a_stopped_daemon_wakes_up_and_gives_way() {
+    let mut world = World::settled();
+    world.nodes[0].stopped = true;
+    world.run(10_000);
+    assert_eq!(world.active(), [false, true]);
+    world.nodes[0].stopped = false;
+    world.nodes[0].announced.clear();
+    for _ in 0..1_500 {
+        world.run(1);
+        assert_eq!(world.active(), [false, true]);
+    }
+    assert!(world.nodes[0].announced.is_empty(), "it asked before it claimed");
+}
+
+#[test]
+fn a_short_pause_of_either_changes_nothing() {
+    for node in [0, 1] {
+        let mut world = World::settled();
+        world.nodes[node].stopped = true;
+        world.run(1_000);
+        world.nodes[node].stopped = false;
+        world.run(1_000);
+        assert_eq!(world.active(), [true, false]);
+        let active_changes = world.changes(0);
+        assert!(active_changes.is_empty(), "{active_changes:?}");
+    }
+}
+
+#[test]
+fn one_cut_path_of_two_changes_nothing_but_is_told() {
+    let mut world = World::settled();
+    world.cut = [[false, true]; 2];
+    world.run(2_000);
+    assert_eq!(world.active(), [true, false]);
+    assert!(world.nodes[1].told.iter().any(|(_, event)| *event == HaEvent::PathDown { peer: 0, path: 1 }));
+    assert!(world.changes(1).is_empty());
+}
+
+#[test]
+fn after_a_split_one_yields_and_forwards_what_is_on_its_way() {
+    let mut world = World::settled_with(|config| config.recovery = Recovery::Manual);
+    world.cut_all(true);
+    world.run(1_000);
+    assert_eq!(world.active(), [true, true], "a pair cannot know better");
+    world.cut_all(false);
+    world.run(100);
+    assert_eq!(world.active(), [false, true]);
+    assert!(world.now < world.nodes[0].plane.until, "the loser still forwards");
+    world.run(5_000);
+    assert_eq!(world.active(), [false, true]);
+    assert!(world.nodes[1].told.iter().any(|(_, event)| matches!(event, HaEvent::Duel { won: true, .. })));
+    assert!(world.nodes[0].told.iter().any(|(_, event)| matches!(event, HaEvent::Duel { won: false, .. })));
+}
+
+#[test]
+fn a_one_way_cut_moves_the_group_once_at_most() {
+    for from in [0, 1] {
+        let mut world = World::settled_with(|config| config.recovery = Recovery::Manual);
+        world.cut[from] = [true; 2];
+        world.run(60_000);
+        let active = world.active();
+        assert_eq!(active.iter().filter(|active| **active).count(), 1, "cut from {from}: {active:?}");
+        let moved = world.changes(1).iter().filter(|(_, to)| *to == Standing::Active).count();
+        assert!(moved <= 1);
+        world.cut_all(false);
+        world.run(10_000);
+        assert_eq!(world.active(), active);
+    }
+}
+
+#[test]
+fn a_planned_exit_is_taken_over_at_once_and_lingers() {
+    let mut world = World::settled();
+    world.tell(0, Input::Stop { keep: false });
+    let took = world.until_active(1, 100);
+    assert!(took <= 5, "{took} ms");
+    assert!(world.now < world.nodes[0].plane.until && !world.nodes[0].left);
+    world.run(400);
+    assert!(world.nodes[0].left);
+}
+
+#[test]
+fn a_detached_node_is_waited_for() {
+    let mut world = World::settled();
+    world.tell(0, Input::Stop { keep: true });
+    assert!(world.nodes[0].left);
+    world.kill(0);
+    world.run(60_000);
+    assert_eq!(world.active(), [true, false]);
+}
+
+#[test]
+fn a_node_that_loses_its_carrier_says_so_by_the_other_path() {
+    let mut world = World::settled();
+    world.tell(0, Input::Fit { link: false, warm: true });
+    let took = world.until_active(1, 100);
+    assert!(took <= 5, "{took} ms");
+    assert_eq!(world.active(), [false, true]);
+}
+
+#[test]
+fn a_returned_primary_takes_back_when_replication_is_complete_and_it_has_been_well() {
+    let mut world = World::settled();
+    world.power_off(0);
+    world.run(5_000);
+    world.start(0);
+    world.run(20_000);
+    assert_eq!(world.active(), [false, true], "its tables are empty");
+    world.tell(0, Input::Sync { peer: 0, sync: SyncView::Complete });
+    world.run(1_900);
+    assert_eq!(world.active(), [false, true], "not well for long enough");
+    world.run(300);
+    assert_eq!(world.active(), [true, false]);
+}
+
+#[test]
+fn with_manual_recovery_only_an_order_takes_back() {
+    let mut world = World::settled_with(|config| config.recovery = Recovery::Manual);
+    world.power_off(0);
+    world.run(1_000);
+    world.start(0);
+    world.run(60_000);
+    assert_eq!(world.active(), [false, true]);
+    world.tell(0, Input::Takeover { group: 1, force: false });
+    let refused = |(_, event): &(u64, HaEvent)| matches!(event, HaEvent::Refused { .. });
+    assert!(world.nodes[0].told.iter().any(refused), "replication is not complete");
+    world.tell(0, Input::Sync { peer: 0, sync: SyncView::Complete });
+    world.run(200);
+    world.tell(0, Input::Takeover { group: 1, force: false });
+    world.run(5);
+    assert_eq!(world.active(), [true, false]);
+    assert!(world.now < world.nodes[1].plane.until, "both forward for a moment");
+}
+
+#[test]
+fn a_lone_node_that_reaches_nobody_waits() {
+    let mut world = World::new(|config| config.reach_targets = 1);
+    world.power_off(0);
+    world.start(1);
+    world.run(39_000);
+    assert_eq!(world.active(), [false, false]);
+    world.run(2_000);
+    assert_eq!(world.active(), [false, true]);
+}
+
+#[test]
+fn a_lone_node_that_reaches_a_target_is_active_soon() {
+    let mut world = World::new(|config| config.reach_targets = 1);
+    world.power_off(0);
+    world.start(1);
+    let arrived = world.now;
+    world.tell(1, Input::Reached { target: 0, arrived });
+    world.until_active(1, 400);
+}
+
+#[test]
+fn the_standby_that_reaches_more_takes_over_and_equal_reach_changes_nothing() {
+    let mut world = World::settled_with(|config| {
+        config.reach_targets = 1;
+        config.recovery = Recovery::Manual;
+    });
+    world.nodes.iter_mut().for_each(|node| node.told.clear());
+    let answered = |world: &mut World, node: usize| {
+        let arrived = world.now;
+        world.tell(node, Input::Reached { target: 0, arrived });
+    };
+    for _ in 0..20 {
+        answered(&mut world, 0);
+        answered(&mut world, 1);
+        world.run(100);
+    }
+    assert!(world.changes(0).is_empty() && world.changes(1).is_empty());
+    for _ in 0..20 {
+        answered(&mut world, 1);
+        world.run(100);
+    }
+    assert_eq!(world.active(), [false, true]);
+    world.run(10_000);
+    assert_eq!(world.active(), [false, true], "all silent on both sides changes nothing");
+}
+
+#[test]
+fn a_standby_that_is_off_the_network_itself_holds_back() {
+    let mut world = World::settled_with(|config| config.reach_targets = 1);
+    for _ in 0..20 {
+        for node in [0, 1] {
+            let arrived = world.now;
+            world.tell(node, Input::Reached { target: 0, arrived });
+        }
+        world.run(100);
+    }
+    world.cut_all(true);
+    for _ in 0..50 {
+        let arrived = world.now;
+        world.tell(0, Input::Reached { target: 0, arrived });
+        world.run(100);
+        assert_eq!(world.active(), [true, false]);
+    }
+    assert!(world.nodes[1].told.iter().any(|(_, event)| *event == HaEvent::Isolated { group: 1 }));
+    world.cut_all(false);
+    world.run(1_000);
+    assert_eq!(world.active(), [true, false]);
+}
+
+#[test]
+fn another_configuration_is_told_and_not_taken_back_over() {
+    let mut world = World::settled();
+    let mut other = world.config[0].clone();
+    other.digest = 8;
+    world.tell(0, Input::Config(other));
+    world.run(200);
+    let differs = |(_, event): &(u64, HaEvent)| *event == HaEvent::ConfigDiffers { peer: 0 };
+    assert!(world.nodes[0].told.iter().any(differs) && world.nodes[1].told.iter().any(differs));
+    assert_eq!(world.active(), [true, false]);
+    assert!(world.changes(0).is_empty() && world.changes(1).is_empty());
+}
