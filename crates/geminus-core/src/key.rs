@@ -59,7 +59,83 @@ impl HaKey {
         Self(blake3::derive_key("geminus 2026-11 secret of heartbeats and replication", &key.0))
     }
 
-    /// The words that key the gate of every frame between partners: what the program checks.
+    /// The key of these two partners: what one says to another says nothing to a third.
+    pub fn between(&self, one: &str, other: &str) -> PairKey {
+        let mut hasher = blake3::Hasher::new_derive_key("geminus 2026-11 secret of two partners");
+        hasher.update(&self.0);
+        for name in [one.min(other), one.max(other)] {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        PairKey(*hasher.finalize().as_bytes())
+    }
+
+    /// What the key is called on the wire and in messages; it tells nothing of the key.
+    pub fn id(&self) -> u64 {
+        let [id] = words(&self.0, "geminus 2026-11 name of a key");
+        id
+    }
+
+    /// As much of [`id`](Self::id) as every frame carries.
+    pub fn short_id(&self) -> u8 {
+        self.id() as u8
+    }
+}
+
+impl fmt::Debug for HaKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HaKey(..)")
+    }
+}
+
+/// The keys of heartbeats and replication that a node has: its own, and one that it accepts besides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HaKeys {
+    own: HaKey,
+    accepted: Option<HaKey>,
+}
+
+/// Two keys cannot be told apart on the wire. One pair in 256 is like that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the two keys of heartbeats have the same short name {0:02x}: make another key")]
+pub struct SameName(pub u8);
+
+impl HaKeys {
+    /// A node's own key, and another that it accepts while keys are changed.
+    ///
+    /// # Errors
+    ///
+    /// The two are different and have the same [`HaKey::short_id`].
+    pub fn new(own: HaKey, accepted: Option<HaKey>) -> Result<Self, SameName> {
+        let accepted = accepted.filter(|accepted| *accepted != own);
+        match accepted.as_ref().map(HaKey::short_id) {
+            Some(id) if id == own.short_id() => Err(SameName(id)),
+            _ => Ok(Self { own, accepted }),
+        }
+    }
+
+    /// The key of a node whose site has no other.
+    pub fn from_site(key: &SiteKey) -> Self {
+        Self { own: HaKey::from_site(key), accepted: None }
+    }
+
+    /// What the node itself speaks with.
+    pub const fn own(&self) -> &HaKey {
+        &self.own
+    }
+
+    /// What it accepts besides, if anything.
+    pub const fn accepted(&self) -> Option<&HaKey> {
+        self.accepted.as_ref()
+    }
+}
+
+/// What is derived from the secret of heartbeats and replication for two partners.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PairKey([u8; 32]);
+
+impl PairKey {
+    /// The words that key the gate of every frame between them: what the program checks.
     pub fn gate_key(&self) -> [u64; 2] {
         words(&self.0, "geminus 2026-11 gate of a frame between partners")
     }
@@ -73,17 +149,11 @@ impl HaKey {
     pub fn replication_psk(&self) -> [u8; 32] {
         blake3::derive_key("geminus 2026-11 replication between partners", &self.0)
     }
-
-    /// What the key is called on the wire and in messages; it tells nothing of the key.
-    pub fn id(&self) -> u64 {
-        let [id] = words(&self.0, "geminus 2026-11 name of a key");
-        id
-    }
 }
 
-impl fmt::Debug for HaKey {
+impl fmt::Debug for PairKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HaKey(..)")
+        f.write_str("PairKey(..)")
     }
 }
 
@@ -109,40 +179,63 @@ mod tests {
 
     const SITE: SiteKey = SiteKey::new([7; 32]);
 
-    /// Every key of a secret, by its first eight bytes.
-    fn starts(key: &HaKey) -> Vec<u64> {
+    /// Every key of a secret for two partners, by its first eight bytes.
+    fn starts(key: &HaKey, one: &str, other: &str) -> Vec<u64> {
         let first =
             |bytes: [u8; 32]| bytes.iter().take(8).rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        let [one, other] = key.gate_key();
-        vec![one, other, first(key.beat_key()), first(key.replication_psk()), key.id(), first(key.0)]
+        let pair = key.between(one, other);
+        let [word, next] = pair.gate_key();
+        vec![word, next, first(pair.beat_key()), first(pair.replication_psk())]
     }
 
     #[test]
-    fn no_two_purposes_share_a_key() {
-        let keys = [HaKey::from_site(&SITE), HaKey::new([7; 32]), HaKey::new([8; 32])];
-        let mut all: Vec<_> = keys.iter().flat_map(starts).collect();
+    fn no_two_purposes_pairs_or_secrets_share_a_key() {
+        let mut all = Vec::new();
+        for key in [HaKey::from_site(&SITE), HaKey::new([7; 32]), HaKey::new([8; 32])] {
+            all.push(key.id());
+            for (one, other) in [("alpha", "beta"), ("alpha", "gamma"), ("alphab", "eta"), ("", "alphabeta")]
+            {
+                all.extend(starts(&key, one, other));
+            }
+        }
         all.extend(SITE.flow_hash_words().into_iter().chain(SITE.question_mark()));
         let distinct: BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len(), "{all:x?}");
     }
 
     #[test]
-    fn a_key_is_the_same_in_every_version() {
-        let starts = starts(&HaKey::from_site(&SITE));
+    fn both_partners_have_the_same_keys_in_every_version() {
+        let key = HaKey::from_site(&SITE);
+        assert_eq!(starts(&key, "alpha", "beta"), starts(&key, "beta", "alpha"));
+        let mut words = starts(&key, "alpha", "beta");
+        words.push(key.id());
         let expected = [
-            0x889f_1128_0529_71d9,
-            0x8132_bd54_c8cd_8d2e,
-            0x9576_2859_6826_ec7b,
-            0x69b8_2b0f_1221_3186,
+            0x407d_5b88_3d6f_6480,
+            0x6e2a_a424_5627_24d7,
+            0xa033_abcf_093f_c9ae,
+            0xf3a7_9fc4_83e4_e1ac,
             0x18d7_5441_a548_56b9,
-            0xfa94_68d2_3966_1bf6,
         ];
-        assert_eq!(starts, expected);
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn keys_that_look_alike_on_the_wire_are_refused_and_one_twice_is_one() {
+        let key = |first: u8| HaKey::new([first; 32]);
+        let alike = (1..=u8::MAX).find(|&first| key(first).short_id() == key(0).short_id());
+        let alike = key(alike.expect("of 255 keys one has this short name"));
+        assert_eq!(HaKeys::new(key(0), Some(alike)), Err(SameName(key(0).short_id())));
+        let other = (1..=u8::MAX).find(|&first| key(first).short_id() != key(0).short_id());
+        let other = key(other.expect("of 255 keys one has another short name"));
+        let keys = HaKeys::new(key(0), Some(other.clone()));
+        assert_eq!(keys.map(|keys| keys.accepted().cloned()), Ok(Some(other)));
+        assert_eq!(HaKeys::new(key(0), Some(key(0))).map(|keys| keys.accepted().cloned()), Ok(None));
     }
 
     #[test]
     fn a_secret_is_never_printed() {
-        let shown = format!("{SITE:?} {:?}", HaKey::new([7; 32]));
-        assert_eq!(shown, "SiteKey(..) HaKey(..)");
+        let key = HaKey::new([7; 32]);
+        let shown = format!("{SITE:?} {key:?} {:?}", key.between("alpha", "beta"));
+        assert_eq!(shown, "SiteKey(..) HaKey(..) PairKey(..)");
     }
 }
