@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use geminus_api::{ClusterState, ServerState, ServerStatus, Servers, Status};
+use geminus_api::{ClusterState, Event, ServerState, ServerStatus, Servers, Status};
 use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use crate::process::Process;
-use crate::site::{CLUSTER, Machine, Site};
+use crate::site::{Addresses, CLUSTER, Machine, Site};
 use crate::undo::Ledger;
 
 /// How long a daemon may take to forward, and to leave.
@@ -104,16 +104,24 @@ impl Balancer {
     /// # Errors
     /// When the binary or the site's folder is missing.
     pub fn prepare(site: &Site, binary: &Path, wanted: &Wanted) -> Result<Self> {
+        Self::on(site, binary, &wanted.node, &wanted.text())
+    }
+
+    /// The same for any dispatcher and with any text as its configuration.
+    ///
+    /// # Errors
+    /// When the binary or the site's folder is missing.
+    pub fn on(site: &Site, binary: &Path, machine: &Machine, text: &str) -> Result<Self> {
         let binary = binary.canonicalize().with_context(|| {
             format!(
                 "no geminus binary at {}: build it with `cargo build --release -p geminus`",
                 binary.display()
             )
         })?;
-        let file = |suffix: &str| site.folder().join(format!("{}{suffix}", wanted.node.name));
+        let file = |suffix: &str| site.folder().join(format!("{}{suffix}", machine.name));
         let balancer = Self {
             binary,
-            machine: wanted.node.clone(),
+            machine: machine.clone(),
             config: file(".toml"),
             runtime: file(".run"),
             bpffs: site.bpffs(),
@@ -121,7 +129,7 @@ impl Balancer {
             ledger: site.ledger(),
             process: None,
         };
-        balancer.configure(wanted)?;
+        balancer.write(text)?;
         Ok(balancer)
     }
 
@@ -154,18 +162,40 @@ impl Balancer {
     /// # Errors
     /// As for [`Self::start`].
     pub fn start_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.start_until(arguments, Self::not_active)
+    }
+
+    /// Starts the daemon and waits until it knows every server, whatever it is for its clusters.
+    ///
+    /// # Errors
+    /// As for [`Self::start`].
+    pub fn start_beside(&mut self) -> Result<()> {
+        self.start_until(&[], Self::unready)
+    }
+
+    /// Starts the daemon and waits until nothing is missing.
+    fn start_until(&mut self, arguments: &[&str], missing: fn(&Self) -> Option<String>) -> Result<()> {
         self.process = Some(self.launch(arguments)?);
         let begun = Instant::now();
         loop {
             if let Some(status) = self.process()?.ended()? {
                 bail!("geminus run ended ({status}): {}", self.last_words());
             }
-            match self.unready() {
+            match missing(self) {
                 None => return Ok(()),
                 Some(why) if begun.elapsed() > READY => bail!("not ready: {why}: {}", self.last_words()),
                 Some(_) => std::thread::sleep(Duration::from_millis(10)),
             }
         }
+    }
+
+    /// Starts the daemon and waits for nothing; a process supervisor does the same.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_at_once(&mut self) -> Result<()> {
+        self.process = Some(self.launch(&[])?);
+        Ok(())
     }
 
     /// Starts a daemon and does not wait for it.
@@ -264,6 +294,28 @@ impl Balancer {
         self.read("servers")
     }
 
+    /// Everything that has happened in the running daemon's life.
+    ///
+    /// # Errors
+    /// When the daemon does not answer as the API says.
+    pub fn events(&self) -> Result<Vec<Event>> {
+        let out = self.tell(&["events", "--json"])?;
+        let parse = |line: &str| {
+            serde_json::from_str(line).with_context(|| format!("geminus events --json printed {line:?}"))
+        };
+        out.lines().map(parse).collect()
+    }
+
+    /// The dispatcher it runs on.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// The binary under test.
+    pub fn binary(&self) -> &Path {
+        &self.binary
+    }
+
     /// Everything the daemons of this dispatcher have logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
@@ -287,9 +339,22 @@ impl Balancer {
     /// # Errors
     /// When the verb says no.
     pub fn set_up_host(&self, host: &Machine) -> Result<String> {
-        let state = self.host_state(host);
-        let (v4, v6) = (CLUSTER.v4.to_string(), CLUSTER.v6.to_string());
-        self.on_host(host, &["setup", "--address", &v4, "--address", &v6, "--state", &state])
+        self.set_up_host_for(host, &[CLUSTER])
+    }
+
+    /// The same for several clusters.
+    ///
+    /// # Errors
+    /// When the verb says no.
+    pub fn set_up_host_for(&self, host: &Machine, clusters: &[Addresses]) -> Result<String> {
+        let mut arguments = vec!["setup".to_owned()];
+        for address in clusters.iter().flat_map(|cluster| [cluster.v4.to_string(), cluster.v6.to_string()]) {
+            arguments.extend(["--address".to_owned(), address]);
+        }
+        // A dispatcher with two interfaces must be told which one faces the clients.
+        arguments.extend(["--interface".to_owned(), "eth0".to_owned()]);
+        arguments.extend(["--state".to_owned(), self.host_state(host)]);
+        self.on_host(host, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     /// Asks `geminus host check` whether a content host is ready.
@@ -325,24 +390,36 @@ impl Balancer {
     }
 
     /// Why the daemon does not forward yet, none if it does.
-    fn unready(&self) -> Option<String> {
+    fn not_active(&self) -> Option<String> {
         let status = match self.status() {
             Ok(status) => status,
             Err(error) => return Some(error.to_string()),
         };
+        let idle = status.clusters.iter().find(|cluster| cluster.state != ClusterState::Active);
+        match idle {
+            Some(cluster) => Some(format!("cluster {} is not active", cluster.name)),
+            None => self.unready_by(&status),
+        }
+    }
+
+    /// Why the daemon could not forward if it had to, none if it could.
+    fn unready(&self) -> Option<String> {
+        match self.status() {
+            Ok(status) => self.unready_by(&status),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn unready_by(&self, status: &Status) -> Option<String> {
         if Ok(status.pid) != self.process().map(Process::pid).map_err(drop) {
             return Some(format!("pid {} answers", status.pid));
         }
-        let idle = status.clusters.iter().find(|cluster| cluster.state != ClusterState::Active);
-        if let Some(cluster) = idle {
-            return Some(format!("cluster {} is not active", cluster.name));
-        }
-        let mut servers = servers_of(&status);
-        let unknown = servers.find(|server| server.state == ServerState::Unresolved)?;
+        let unknown = servers_of(status).find(|server| server.state == ServerState::Unresolved)?;
         Some(format!("server {} is unresolved", unknown.name))
     }
 
-    fn last_words(&self) -> String {
+    /// The end of what the daemons of this dispatcher have logged.
+    pub fn last_words(&self) -> String {
         let log = self.log();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(5)..].join(" | ")

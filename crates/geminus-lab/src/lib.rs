@@ -8,14 +8,20 @@
 pub mod balanced;
 pub mod balancer;
 pub mod demo;
+pub mod faults;
+pub mod frames;
 pub mod kernel;
 pub mod measure;
 pub mod namespace;
 mod nginx;
+pub mod observer;
+pub mod pair;
 pub mod process;
 pub mod report;
 pub mod site;
 pub mod traffic;
+pub mod twins;
 pub mod undo;
+pub mod wire;
 
 pub use nginx::{HTTP, PAGE_BYTES, SLOW_BYTES, SLOW_BYTES_PER_SECOND, UNEXPOSED};

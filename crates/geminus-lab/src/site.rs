@@ -8,6 +8,9 @@
 //!
 //! The router is the gateway of every machine on the LAN, so a content host's reply goes to it straight from the
 //! switch. The switch is a bridge in a namespace of its own and counts what passes between its ports.
+//! Two dispatchers may have a second way between them ([`Second`]), and an observer on the LAN may ask who has an address.
+
+mod wires;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
@@ -16,8 +19,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::kernel::{Attached, PassProgram};
-use crate::namespace::{Namespace, index_of};
+use self::wires::{
+    pass_on_ports, quiet, wire_cable, wire_client, wire_machine, wire_router, wire_second_networks,
+};
+use crate::kernel::Attached;
+use crate::namespace::Namespace;
 use crate::nginx;
 use crate::process::Process;
 use crate::undo::{self, Debt, FOLDER_PREFIX, Ledger, NAMESPACE_PREFIX};
@@ -50,6 +56,43 @@ const ROUTER_OUTSIDE: Addresses = client_side(1, 1);
 pub const ROUTER: Addresses = lan(1, 1);
 /// The cluster's address.
 pub const CLUSTER: Addresses = lan(80, 0x80);
+/// The address of a second cluster.
+pub const MAIL: Addresses = lan(90, 0x90);
+/// The observer's address on the LAN.
+pub const OBSERVER: Addresses = lan(250, 0x250);
+
+/// What joins dispatchers besides the LAN.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Second {
+    /// Nothing.
+    #[default]
+    None,
+    /// A cable from `eth1` to `eth1`.
+    Cable,
+    /// `eth1` of each is in a network of its own, and the router is between them.
+    Router,
+}
+
+/// Address of the dispatcher at this place on the second way.
+pub const fn second_address(second: Second, place: u8) -> Addresses {
+    let p = place as u16;
+    match second {
+        Second::Router => beside(64 * place + 2, p + 1, 2),
+        Second::None | Second::Cable => beside(place + 1, 0, p + 1),
+    }
+}
+
+/// The router's address in the second network of the dispatcher at this place.
+const fn second_gateway(place: u8) -> Addresses {
+    beside(64 * place + 1, place as u16 + 1, 1)
+}
+
+const fn beside(v4: u8, network: u16, v6: u16) -> Addresses {
+    Addresses {
+        v4: Ipv4Addr::new(192, 0, 2, v4),
+        v6: Ipv6Addr::new(0x2001, 0xdb8, 0xff, network, 0, 0, 0, v6),
+    }
+}
 
 const fn client_side(v4: u8, v6: u16) -> Addresses {
     Addresses { v4: Ipv4Addr::new(203, 0, 113, v4), v6: Ipv6Addr::new(0x2001, 0xdb8, 0xc, 0, 0, 0, 0, v6) }
@@ -100,6 +143,8 @@ impl Family {
 pub struct SiteBuilder {
     content_hosts: u8,
     dispatchers: Vec<String>,
+    second: Second,
+    observer: bool,
 }
 
 /// One machine on the LAN.
@@ -126,6 +171,10 @@ pub struct Site {
     pub dispatchers: Vec<Machine>,
     /// The content hosts, `web1` first.
     pub hosts: Vec<Machine>,
+    /// The middle of the cable between the dispatchers, if there is one: a bridge with a port for each.
+    pub cable: Option<Namespace>,
+    /// The machine that only looks, if there is one.
+    pub observer: Option<Machine>,
     // In the order in which they end: processes, then programs, then what the ledger knows.
     services: Vec<Process>,
     _port_programs: Vec<Attached>,
@@ -135,7 +184,12 @@ pub struct Site {
 
 impl Default for SiteBuilder {
     fn default() -> Self {
-        Self { content_hosts: 3, dispatchers: vec!["alpha".to_owned()] }
+        Self {
+            content_hosts: 3,
+            dispatchers: vec!["alpha".to_owned()],
+            second: Second::None,
+            observer: false,
+        }
     }
 }
 
@@ -151,6 +205,20 @@ impl SiteBuilder {
     #[must_use]
     pub fn dispatchers<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.dispatchers = names.into_iter().take(9).map(Into::into).collect();
+        self
+    }
+
+    /// What joins the dispatchers besides the LAN; nothing unless told otherwise.
+    #[must_use]
+    pub fn second(mut self, second: Second) -> Self {
+        self.second = second;
+        self
+    }
+
+    /// Adds a machine on the LAN that only looks.
+    #[must_use]
+    pub fn observer(mut self) -> Self {
+        self.observer = true;
         self
     }
 
@@ -189,13 +257,35 @@ impl SiteBuilder {
         let hosts = (0..self.content_hosts)
             .map(|i| machine(&format!("web{}", i + 1), lan(21 + i, decimal_look(21 + i))))
             .collect::<Result<Vec<_>>>()?;
-        let port_programs = pass_on_ports(&switch, dispatchers.iter().map(|machine| machine.name.as_str()))?;
+        let observer = self.observer.then(|| machine("observer", OBSERVER)).transpose()?;
+        let cable = match self.second {
+            Second::Cable => {
+                let cable = namespace("cable")?;
+                quiet(&cable)?;
+                wire_cable(&cable, &dispatchers)?;
+                Some(cable)
+            }
+            Second::Router => {
+                wire_second_networks(&router, &dispatchers)?;
+                None
+            }
+            Second::None => None,
+        };
+        let names: Vec<&str> = dispatchers.iter().map(|machine| machine.name.as_str()).collect();
+        let mut port_programs = pass_on_ports(&switch, &names)?;
+        match (&cable, self.second) {
+            (Some(cable), _) => port_programs.extend(pass_on_ports(cable, &names)?),
+            (None, Second::Router) => port_programs.extend(pass_on_ports(&router, &names)?),
+            (None, _) => {}
+        }
         let mut site = Site {
             client,
             router,
             switch,
             dispatchers,
             hosts,
+            cable,
+            observer,
             services: Vec::new(),
             _port_programs: port_programs,
             folder,
@@ -278,105 +368,6 @@ fn run_folder(number: u32, ledger: &Ledger) -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// No duplicate address detection, no router advertisements: a site must stand at once and change nothing by itself.
-fn quiet(namespace: &Namespace) -> Result<()> {
-    namespace.inside(|| {
-        for key in ["all", "default"] {
-            let folder = Path::new("/proc/sys/net/ipv6/conf").join(key);
-            for (value, name) in [("0", "accept_dad"), ("0", "dad_transmits"), ("0", "accept_ra")] {
-                std::fs::write(folder.join(name), value)
-                    .with_context(|| format!("cannot set {name} in {}", namespace.name()))?;
-            }
-        }
-        Ok(())
-    })?;
-    namespace.ip("link set lo up\n")
-}
-
-fn wire_client(client: &Namespace, router: &Namespace) -> Result<()> {
-    router.ip(&format!(
-        "link add outside type veth peer name eth0 netns {client}\n\
-         link set outside up\n\
-         addr add {r4}/24 dev outside\n\
-         addr add {r6}/64 dev outside nodad\n",
-        client = client.name(),
-        r4 = ROUTER_OUTSIDE.v4,
-        r6 = ROUTER_OUTSIDE.v6,
-    ))?;
-    let addresses: String = (0..CLIENTS)
-        .map(client_address)
-        .map(|of| format!("addr add {}/24 dev eth0\naddr add {}/64 dev eth0 nodad\n", of.v4, of.v6))
-        .collect();
-    // Traffic that does not choose comes from the first address.
-    client.ip(&format!(
-        "link set eth0 up\n{addresses}\
-         route add default via {} src {}\n\
-         route add ::/0 via {} src {}\n",
-        ROUTER_OUTSIDE.v4, CLIENT.v4, ROUTER_OUTSIDE.v6, CLIENT.v6
-    ))?;
-    // Thousands of short connections a second must not run out of ports.
-    client.sysctl("ipv4/ip_local_port_range", "1024 65535")?;
-    plain_packets(router, "outside")?;
-    plain_packets(client, "eth0")
-}
-
-fn wire_router(router: &Namespace, switch: &Namespace) -> Result<()> {
-    switch.ip("link add lan type bridge stp_state 0 forward_delay 0 mcast_snooping 0\nlink set lan up\n")?;
-    plug(switch, router, "router", "lan", ROUTER)?;
-    router.sysctl("ipv4/ip_forward", "1")?;
-    // A router that sends redirects would teach the client a shortcut that a real one does not have.
-    router.sysctl("ipv4/conf/all/send_redirects", "0")?;
-    router.sysctl("ipv6/conf/all/forwarding", "1")
-}
-
-fn wire_machine(machine: &Namespace, switch: &Namespace, name: &str, addresses: Addresses) -> Result<()> {
-    plug(switch, machine, name, "eth0", addresses)?;
-    machine.ip(&format!("route add default via {}\nroute add ::/0 via {}\n", ROUTER.v4, ROUTER.v6))
-}
-
-/// A cable from the switch's port `port` to the interface `device` of a machine.
-fn plug(
-    switch: &Namespace,
-    machine: &Namespace,
-    port: &str,
-    device: &str,
-    addresses: Addresses,
-) -> Result<()> {
-    switch.ip(&format!(
-        "link add {port} type veth peer name {device} netns {machine}\n\
-         link set {port} master lan\n\
-         link set {port} up\n",
-        machine = machine.name(),
-    ))?;
-    machine.ip(&format!(
-        "link set {device} up\naddr add {}/24 dev {device}\naddr add {}/64 dev {device} nodad\n",
-        addresses.v4, addresses.v6
-    ))?;
-    plain_packets(switch, port)?;
-    plain_packets(machine, device)
-}
-
-/// Frames as a wire has them: whole checksums, no more than the MTU.
-fn plain_packets(namespace: &Namespace, device: &str) -> Result<()> {
-    let features = ["-K", device, "tx", "off", "tso", "off", "gso", "off", "gro", "off"];
-    namespace.run("ethtool", &features).map(drop)
-}
-
-fn pass_on_ports<'a>(
-    switch: &Namespace,
-    ports: impl Iterator<Item = &'a str> + Send,
-) -> Result<Vec<Attached>> {
-    let program = PassProgram::load()?;
-    switch.inside(|| {
-        ports
-            .map(|port| {
-                let index = index_of(port)?;
-                program.attach(index).with_context(|| format!("at port {port}"))
-            })
-            .collect()
-    })
-}
-
 /// Hexadecimal digits that look like the decimal number: 21 gives 0x21, so `::21` belongs to `.21`.
 const fn decimal_look(number: u8) -> u16 {
     (number as u16 / 10) * 16 + number as u16 % 10
@@ -385,6 +376,14 @@ const fn decimal_look(number: u8) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_second_way_uses_documentation_addresses_only() {
+        let show = |addresses: Addresses| format!("{} {}", addresses.v4, addresses.v6);
+        assert_eq!(show(second_address(Second::Cable, 1)), "192.0.2.2 2001:db8:ff::2");
+        assert_eq!(show(second_address(Second::Router, 1)), "192.0.2.66 2001:db8:ff:2::2");
+        assert_eq!(show(second_gateway(1)), "192.0.2.65 2001:db8:ff:2::1");
+    }
 
     #[test]
     fn an_ipv6_address_ends_in_the_digits_of_its_ipv4_twin() {

@@ -221,7 +221,7 @@ impl Flow {
 }
 
 /// A UDP socket with a receive buffer that no busy second can overflow.
-fn socket(at: SocketAddr) -> Result<UdpSocket> {
+pub(super) fn socket(at: SocketAddr) -> Result<UdpSocket> {
     let socket =
         UdpSocket::bind(at).with_context(|| format!("cannot bind {} {at}", Family::of(at.ip()).name()))?;
     set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).context("cannot enlarge a receive buffer")?;

@@ -5,6 +5,7 @@ pub mod http;
 pub mod keepers;
 pub mod probe;
 pub mod rate;
+pub mod steady;
 pub mod visitors;
 
 use std::collections::BTreeMap;

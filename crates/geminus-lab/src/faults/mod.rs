@@ -1,0 +1,3 @@
+//! Faults, and what becomes of a site that meets them.
+
+pub mod cut;

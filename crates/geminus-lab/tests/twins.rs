@@ -1,0 +1,116 @@
+//! Two dispatchers that are twins: takeover and its manners.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::time::Duration;
+
+use geminus_lab::faults::cut::{Cuts, Loss, Way};
+use geminus_lab::frames;
+use geminus_lab::observer::{Observer, holders};
+use geminus_lab::pair::{SHOP, Topology};
+use geminus_lab::site::{Family, Second, second_address};
+use geminus_lab::traffic::keepers::losses;
+use geminus_lab::traffic::probe;
+use geminus_lab::twins::{SETTLED, Twin, Twins};
+use geminus_lab::wire::{Wire, mac_of};
+
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// Whether one dispatcher's kernel hears another on a way.
+fn hears(twins: &Twins, second: Second, way: Way, family: Family) -> bool {
+    let to = match way {
+        Way::Lan => twins.machine(Twin::Beta).addresses.of(family),
+        Way::Second => second_address(second, 1).of(family),
+    };
+    probe::echo(&twins.machine(Twin::Alpha).namespace, to, PATIENCE).unwrap()
+}
+
+#[test]
+fn every_way_between_dispatchers_can_be_cut_alone_and_heals() {
+    for (topology, second) in [(Topology::Pair, Second::Cable), (Topology::PairAcrossRouter, Second::Router)]
+    {
+        let twins = Twins::prepare(topology, |_| {}).unwrap();
+        let cuts = Cuts::of(&twins).unwrap();
+        let seen = || {
+            let ways = Way::BOTH.into_iter();
+            ways.map(|way| Family::BOTH.map(|family| hears(&twins, second, way, family))).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(), [[true, true], [true, true]], "{topology:?}");
+        cuts.mute(Twin::Beta, Way::Lan).unwrap();
+        assert_eq!(seen(), [[false, false], [true, true]], "{topology:?}");
+        cuts.unmute(Twin::Beta, Way::Lan).unwrap();
+        cuts.mute(Twin::Alpha, Way::Second).unwrap();
+        assert_eq!(seen(), [[true, true], [false, false]], "{topology:?}");
+        cuts.isolate(Twin::Alpha).unwrap();
+        assert_eq!(seen(), [[false, false], [false, false]], "{topology:?}");
+        cuts.rejoin(Twin::Alpha).unwrap();
+        assert_eq!(seen(), [[true, true], [true, true]], "{topology:?}");
+    }
+}
+
+#[test]
+fn lost_heartbeats_are_those_of_one_sender_on_one_way() {
+    let twins = Twins::prepare(Topology::Pair, |_| {}).unwrap();
+    let cuts = Cuts::of(&twins).unwrap();
+    // Each sends ten datagrams to the other on both ways; who hears how many?
+    let heard = || {
+        let mut counts = Vec::new();
+        for (from, way) in Twin::BOTH.into_iter().flat_map(|from| Way::BOTH.map(|way| (from, way))) {
+            let (sender, receiver) = (&twins.machine(from).namespace, &twins.machine(from.other()).namespace);
+            let address = |twin: Twin| match way {
+                Way::Lan => twins.machine(twin).addresses.of(Family::V4),
+                Way::Second => second_address(Second::Cable, twin.place() as u8).of(Family::V6),
+            };
+            let ends = frames::Ends {
+                macs: (mac_of(sender, way.device()).unwrap(), mac_of(receiver, way.device()).unwrap()),
+                addresses: (address(from), address(from.other())),
+                ports: (4870, 4870),
+            };
+            let (out, into) =
+                (Wire::at(sender, way.device()).unwrap(), Wire::at(receiver, way.device()).unwrap());
+            into.wait_at_most(Duration::from_millis(100)).unwrap();
+            for _ in 0..10 {
+                assert!(out.send(&frames::datagram(&ends, b"any heartbeat").unwrap()).unwrap());
+            }
+            let (mut buffer, mut count) = ([0; geminus_lab::wire::FRAME], 0);
+            while let Some(frame) = into.receive(&mut buffer).unwrap() {
+                count += u32::from(frames::udp_port(frame) == Some(4870));
+            }
+            counts.push(count);
+        }
+        counts
+    };
+    assert_eq!(heard(), [10, 10, 10, 10]);
+    cuts.lose(&Loss::one_way(&[Way::Second], Twin::Alpha)).unwrap();
+    assert_eq!(heard(), [10, 0, 10, 10]);
+    cuts.lose(&Loss::all(&Way::BOTH)).unwrap();
+    assert_eq!(heard(), [0, 0, 0, 0]);
+    cuts.lose(&[]).unwrap();
+    assert_eq!(heard(), [10, 10, 10, 10]);
+}
+
+#[test]
+fn the_backup_takes_over_when_the_active_dies() {
+    let twins = Twins::start(Topology::Pair, |_| {}).unwrap();
+    let cuts = Cuts::of(&twins).unwrap();
+    let keepers = twins.keep(twins.shop(), 10).unwrap();
+    let observer = Observer::start(&twins.site, twins.shop()).unwrap();
+    let probes = twins.probe(twins.shop(), 500).unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    cuts.isolate(Twin::Alpha).unwrap();
+    twins
+        .wait_until("beta active", SETTLED, |twins| twins.who_is_active(SHOP).contains(&Twin::Beta))
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    for (probe, family) in probes.into_iter().zip(Family::BOTH) {
+        let course = probe.stop().unwrap();
+        let gap = course.longest_gap();
+        println!("{}: gap {gap:?}, {} of {} lost", family.name(), course.lost(), course.sent.len());
+        assert!(gap < Duration::from_secs(2), "{}: {gap:?}", family.name());
+        assert_eq!(course.moved_flows, 0, "{}", family.name());
+    }
+    assert_eq!(losses(&keepers.stop().unwrap()), Vec::<String>::new());
+    assert_eq!(observer.stop().unwrap().more_than_one(), Duration::ZERO);
+    let beta = mac_of(&twins.machine(Twin::Beta).namespace, "eth0").unwrap();
+    let found = holders(&twins.site, twins.shop(), PATIENCE).unwrap();
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), Family::BOTH.map(|family| (family, beta)));
+}
