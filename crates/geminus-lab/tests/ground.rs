@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use geminus_lab::kernel::{RunStatistics, runs_of};
 use geminus_lab::site::{CLUSTER, Family, Site};
+use geminus_lab::traffic::crowd::Crowd;
 use geminus_lab::traffic::echo::{ECHO, EchoServers, PacketProbe};
 use geminus_lab::traffic::keepers::{self, Keepers};
 use geminus_lab::traffic::probe::{self, PortState};
@@ -200,4 +201,22 @@ fn what_a_killed_demonstration_left_is_swept_by_the_next_site() {
     assert!(hanging.leftovers().len() > 5, "{:?}", hanging.leftovers());
     drop(Site::builder().content_hosts(1).build().unwrap());
     assert_eq!(hanging.leftovers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_crowd_notices_a_server_that_is_gone_and_only_its_own_connections() {
+    let site = site_without_balancer(1);
+    let target = cluster(Family::V4, HTTP);
+    let mut crowd = Crowd::open(&site.client, &[target, cluster(Family::V6, HTTP)], 300).unwrap();
+    assert_eq!(crowd.servers().get("web1"), Some(&600));
+    let toll = crowd.use_all();
+    assert_eq!((toll.connections, toll.answers, toll.lost.len()), (600, 600, 0));
+    let live = crowd.live(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_secs(2));
+    site.hosts[0].namespace.ip(&format!("addr del {}/32 dev lo\n", CLUSTER.v4)).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    let toll = live.stop().unwrap();
+    assert!(toll.answers > 1200, "{}", toll.answers);
+    assert_eq!(toll.lost.len(), 300, "{:?}", toll.lost.first());
+    assert!(toll.lost.iter().all(|line| line.contains("198.51.100.80")), "{:?}", toll.lost.first());
 }

@@ -110,6 +110,11 @@ impl Connection {
         Ok(response)
     }
 
+    /// The socket, and what was read beyond the last answer.
+    pub(super) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.buffer)
+    }
+
     /// Reads until the blank line; returns where the body starts.
     fn read_head(&mut self) -> Result<usize, Lost> {
         loop {
@@ -130,6 +135,18 @@ impl Connection {
             }
         }
     }
+}
+
+/// Takes an answer from the front of a buffer if it is there as a whole.
+pub(super) fn whole(buffer: &mut Vec<u8>) -> Result<Option<Response>, Lost> {
+    let Some(at) = buffer.windows(4).position(|four| four == b"\r\n\r\n") else { return Ok(None) };
+    let (mut response, length) = parse_head(&buffer[..at])?;
+    if buffer.len() < at + 4 + length {
+        return Ok(None);
+    }
+    buffer.drain(..at + 4 + length);
+    response.body = length;
+    Ok(Some(response))
 }
 
 fn parse_head(head: &[u8]) -> Result<(Response, usize), Lost> {
@@ -159,6 +176,15 @@ mod tests {
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nX-Server: web2\r\n\r\n";
         let (response, length) = parse_head(head).unwrap();
         assert_eq!((response.status, response.server.as_str(), length), (200, "web2", 5));
+    }
+
+    #[test]
+    fn an_answer_is_taken_when_all_of_it_is_there() {
+        let mut buffer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Server: web2\r\n\r\nweb2".to_vec();
+        assert_eq!(whole(&mut buffer), Ok(None));
+        buffer.extend(b"\nHTTP");
+        assert_eq!(whole(&mut buffer).unwrap().unwrap().server, "web2");
+        assert_eq!(buffer, b"HTTP");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Clients that count: every request and every packet has an outcome.
 
+pub mod crowd;
 pub mod echo;
 pub mod http;
 pub mod keepers;
