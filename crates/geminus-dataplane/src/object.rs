@@ -5,6 +5,8 @@ pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), 
 
 /// Name of the packet program in the object.
 pub const PROGRAM: &str = "geminus";
+/// Name of the program for interfaces that lead to partners alone.
+pub const TWIN_PROGRAM: &str = "geminus_twin";
 /// Name of the program that reads the kernel's clocks.
 pub const CLOCK_PROGRAM: &str = "geminus_clock";
 /// Name of the map that [`CLOCK_PROGRAM`] writes.

@@ -14,7 +14,7 @@ use geminus_packet::heap::Sizes;
 use geminus_packet::tables::Ticks;
 
 use crate::mapped::{self, MAPS, MappedTables};
-use crate::object::{CLOCK_MAP, CLOCK_PROGRAM, OBJECT, PROGRAM};
+use crate::object::{CLOCK_MAP, CLOCK_PROGRAM, OBJECT, PROGRAM, TWIN_PROGRAM};
 
 /// Rates that Linux can be built with on the architectures we run on (`kernel/Kconfig.hz`).
 const RATES: [u32; 5] = [100, 250, 300, 512, 1000];
@@ -123,7 +123,7 @@ impl Loaded {
             }
         }
         let mut ebpf = loader.load(object).map_err(ProgramFailure::Tables)?;
-        for name in [PROGRAM, CLOCK_PROGRAM] {
+        for name in [PROGRAM, TWIN_PROGRAM, CLOCK_PROGRAM] {
             program_mut(&mut ebpf, name)?.load().map_err(refused)?;
         }
         Ok(Self { ebpf })
@@ -152,11 +152,36 @@ impl Loaded {
         program_mut(&mut self.ebpf, PROGRAM)
     }
 
+    /// The program for interfaces that lead to partners alone.
+    ///
+    /// # Errors
+    /// If the object has none.
+    pub fn twin_program(&mut self) -> Result<&mut Xdp, ProgramFailure> {
+        program_mut(&mut self.ebpf, TWIN_PROGRAM)
+    }
+
+    /// Runs one frame through the program for interfaces that lead to partners alone.
+    ///
+    /// # Errors
+    /// If the kernel does not run it.
+    pub fn run_twin(&self, frame: &[u8]) -> Result<TestRun, ProgramFailure> {
+        self.run_program(TWIN_PROGRAM, frame, &[])
+    }
+
     /// Runs one frame through the packet program. `metadata` goes before the frame and comes back before it.
     ///
     /// # Errors
     /// If the kernel does not run it.
     pub fn run(&self, frame: &[u8], metadata: &[u8]) -> Result<TestRun, ProgramFailure> {
+        self.run_program(PROGRAM, frame, metadata)
+    }
+
+    fn run_program(
+        &self,
+        name: &'static str,
+        frame: &[u8],
+        metadata: &[u8],
+    ) -> Result<TestRun, ProgramFailure> {
         let mut data = metadata.to_vec();
         data.extend_from_slice(frame);
         let mut out = vec![0; data.len() + 256];
@@ -171,7 +196,7 @@ impl Loaded {
         if !metadata.is_empty() {
             options.ctx_in = Some(&context);
         }
-        let result = program(&self.ebpf, PROGRAM)?.test_run(options).map_err(ProgramFailure::Program)?;
+        let result = program(&self.ebpf, name)?.test_run(options).map_err(ProgramFailure::Program)?;
         out.truncate(result.data_size_out as usize);
         Ok(TestRun { action: result.return_value, frame: out })
     }

@@ -11,7 +11,7 @@ use aya_ebpf::macros::{map, xdp};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::XdpContext;
 use geminus_packet::tables::Ticks;
-use geminus_packet::verdict::Kind;
+use geminus_packet::verdict::{Kind, Verdict};
 
 use maps::KernelTables;
 use xdp_frame::XdpFrame;
@@ -41,6 +41,20 @@ pub fn geminus(ctx: XdpContext) -> u32 {
                 unsafe { bpf_redirect(interface, 0) as u32 }
             }
         }
+    }
+}
+
+/// One frame on an interface that leads to partners alone: theirs are answered or kept away, all else passes.
+#[xdp]
+pub fn geminus_twin(ctx: XdpContext) -> u32 {
+    let mut frame = XdpFrame::new(&ctx);
+    let tables = KernelTables { globals: maps::globals(), question: 0 };
+    // SAFETY: takes nothing and reads a counter.
+    let now = Ticks(unsafe { bpf_jiffies64() });
+    match geminus_packet::dispatch_twin(&mut frame, &tables, now).map(Verdict::kind) {
+        Some(Kind::Drop) => xdp_action::XDP_DROP,
+        Some(Kind::Answer) => xdp_action::XDP_TX,
+        Some(Kind::Pass | Kind::Local | Kind::Forward) | None => xdp_action::XDP_PASS,
     }
 }
 

@@ -224,7 +224,7 @@ fn each_word<T: Tables>(tables: &T, sizes: &Sizes, mut each: impl FnMut(&'static
             globals;
         let fixed = [layout, half, mac, flow_mask, provisional_mask, affinity_mask, refresh];
         say("settings", 0, &mut fixed.into_iter());
-        let fixed = [&globals.servers, &globals.flags, &globals.nothing, &globals.rate];
+        let fixed = [&globals.servers, &globals.flags, &globals.nothing, &globals.tick];
         say("settings", 1, &mut fixed.into_iter().chain(&globals.partners));
         say("settings", 2, &mut globals.timeouts.iter().chain(&globals.question));
         for (half, index) in (3..).zip(index) {

@@ -1,13 +1,16 @@
 //! Answers given in place, for addresses that live in no interface: ARP, neighbour solicitation, echo.
 
-use crate::dispatch::{cluster_address, is_active};
+use crate::dispatch::{cluster_address, silence};
 use crate::frame::Frame;
-use crate::tables::{Address, Globals, Tables, Ticks, word_mac};
+use crate::tables::{Address, Globals, MAC_BITS, PARTNER, Tables, Ticks, mac_word, word_mac};
 use crate::verdict::{Answer, Drop, Note, Pass, Verdict};
 use crate::wire::{Arp, Ethernet, Icmp, Ipv4, Ipv6, LinkLayerOption, Mac, NeighbourTarget, number};
 
 /// Time to live and hop limit of what the node sends itself.
-const TTL: u8 = 64;
+pub(crate) const TTL: u8 = 64;
+/// Types of RFC 4861 sections 4.3 and 4.4.
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
 /// Hop limit of neighbour discovery: RFC 4861 section 7.1.1.
 const ND_HOP_LIMIT: u8 = 255;
 /// Solicited and override: RFC 4861 section 4.4.
@@ -34,7 +37,7 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     if arp.sender_mac != us
         && arp.sender != [0; 4]
         && let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.sender))
-        && is_active(tables, facts, now)
+        && silence(tables, facts, now).is_none()
     {
         tables.count(Note::ClaimedByOther.counter());
         return Verdict::pass(Pass::ArpOther);
@@ -45,8 +48,8 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.target)) else {
         return Verdict::pass(Pass::ArpOther);
     };
-    if !is_active(tables, facts, now) {
-        return Verdict::pass(Pass::NotActive);
+    if let Some(reason) = silence(tables, facts, now) {
+        return Verdict::pass(reason);
     }
     let Some(arp) = frame.get_mut::<Arp>(at) else { return Verdict::pass(Pass::Truncated) };
     let asker = arp.sender_mac;
@@ -60,7 +63,7 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     Verdict::answer(Answer::Arp)
 }
 
-/// What may be a neighbour solicitation: ICMPv6 right behind the IPv6 header that starts at `at`.
+/// What may be a neighbour solicitation or advertisement: ICMPv6 right behind the IPv6 header that starts at `at`.
 #[inline(always)]
 pub(crate) fn neighbour<F: Frame, T: Tables>(
     frame: &mut F,
@@ -73,17 +76,23 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
     let target_at = icmp_at + size_of::<Icmp>();
     let option_at = target_at + size_of::<NeighbourTarget>();
     let Some(icmp) = frame.get::<Icmp>(icmp_at) else { return Verdict::pass(Pass::Truncated) };
-    if icmp.kind != 135 {
+    if icmp.kind != SOLICITATION && icmp.kind != ADVERTISEMENT {
         return Verdict::pass(Pass::NeighbourOther);
     }
-    let code = icmp.code;
+    let (kind, code) = (icmp.kind, icmp.code);
     let Some(asked) = frame.get::<NeighbourTarget>(target_at) else { return Verdict::pass(Pass::Truncated) };
     let target = asked.target;
     let Some((facts, _)) = cluster_address(tables, globals, Address::v6(target)) else {
         return Verdict::pass(Pass::NeighbourOther);
     };
-    if !is_active(tables, facts, now) {
-        return Verdict::pass(Pass::NotActive);
+    if kind == ADVERTISEMENT {
+        if silence(tables, facts, now).is_none() && is_foreign(frame, globals) {
+            tables.count(Note::AdvertisedByOther.counter());
+        }
+        return Verdict::pass(Pass::NeighbourOther);
+    }
+    if let Some(reason) = silence(tables, facts, now) {
+        return Verdict::pass(reason);
     }
     let Some(ip) = frame.get::<Ipv6>(at) else { return Verdict::pass(Pass::Truncated) };
     let payload = usize::from(u16::from_be_bytes(ip.payload_length));
@@ -125,6 +134,16 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
     Verdict::answer(Answer::Neighbour)
 }
 
+/// Whether a frame comes from neither this node nor a partner.
+#[inline(always)]
+fn is_foreign<F: Frame>(frame: &F, globals: &Globals) -> bool {
+    let Some(ethernet) = frame.get::<Ethernet>(0) else { return false };
+    let from = mac_word(ethernet.source);
+    let ours = from == globals.mac.load() & MAC_BITS;
+    let [one, two] = [0, 1].map(|at: usize| globals.partners[at].load() & (MAC_BITS | PARTNER));
+    !(ours || one == from | PARTNER || two == from | PARTNER)
+}
+
 /// An echo request whose IPv4 header starts at `ip` and whose ICMP header starts at `at`.
 #[inline(always)]
 pub(crate) fn echo4<F: Frame>(frame: &mut F, ip: usize, at: usize) -> Verdict {
@@ -160,7 +179,7 @@ pub(crate) fn echo6<F: Frame>(frame: &mut F, ip: usize, at: usize) -> Verdict {
 
 /// Sends a frame back to where it came from.
 #[inline(always)]
-fn turn_around<F: Frame>(frame: &mut F) {
+pub(crate) fn turn_around<F: Frame>(frame: &mut F) {
     if let Some(ethernet) = frame.get_mut::<Ethernet>(0) {
         core::mem::swap(&mut ethernet.source, &mut ethernet.destination);
     }
@@ -176,7 +195,7 @@ fn address<F: Frame>(frame: &mut F, to: Mac, from: Mac) {
 
 /// A checksum after one 16-bit word changed: RFC 1624 equation 3.
 #[inline(always)]
-const fn adjusted(checksum: [u8; 2], was: [u8; 2], is: [u8; 2]) -> [u8; 2] {
+pub(crate) const fn adjusted(checksum: [u8; 2], was: [u8; 2], is: [u8; 2]) -> [u8; 2] {
     let sum = !u16::from_be_bytes(checksum) as u32
         + !u16::from_be_bytes(was) as u32
         + u16::from_be_bytes(is) as u32;

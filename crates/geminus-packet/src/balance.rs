@@ -1,6 +1,7 @@
 //! Which server has a packet: flow table, provisional table, affinity, ring, in this order.
 
-use crate::flow::{Bucket, Entry, Found, Remembered, State, Tag, Timeouts};
+use crate::flow::{Bucket, Entry, Found, Remembered, State, Tag, Timeouts, WAY_BITS};
+use crate::journal::Slot;
 use crate::packet::{Packet, Step};
 use crate::tables::{
     Address, AddressFacts, Endpoint, Globals, KEEP_TUPLES, RANGES_PER_CLUSTER, RING_LINE_SLOTS, Server,
@@ -247,16 +248,25 @@ fn promote<T: Tables>(
             return;
         }
     };
+    if let Some(journal) = tables.journal() {
+        journal.note(Slot::Flow(number << WAY_BITS | way));
+    }
     if service.select.load() & Service::AFFINITY != 0 {
         let client = Tag(client_hash(globals, service, packet));
-        if let Some(bucket) = tables.affinity(client.bucket(globals.affinity_mask.load())) {
+        let number = client.bucket(globals.affinity_mask.load());
+        if let Some(bucket) = tables.affinity(number) {
             let entry = Entry { tag: client, state: State::Client, ..entry };
-            bucket.remember(&entry, now, globals, false);
+            if let Remembered::In(way) | Remembered::Evicting(way) =
+                bucket.remember(&entry, now, globals, false)
+                && let Some(journal) = tables.journal()
+            {
+                journal.note(Slot::Client(number << WAY_BITS | way));
+            }
         }
     }
     // Last, because the line is cold and the next locked instruction waits for it.
     if globals.flags.load() & KEEP_TUPLES != 0
-        && let Some(tuple) = tables.tuple(number << 3 | way)
+        && let Some(tuple) = tables.tuple(number << WAY_BITS | way)
     {
         tuple.addresses[0].store(packet.source.high);
         tuple.addresses[1].store(packet.source.low);

@@ -4,7 +4,11 @@ use crate::answer;
 use crate::balance::{balance, refused_source};
 use crate::frame::Frame;
 use crate::packet::{Packet, Step};
-use crate::tables::{Address, AddressFacts, Globals, LAYOUT, MAC_BITS, Tables, Ticks, mac_word, word_mac};
+use crate::tables::{
+    Address, AddressFacts, Globals, GroupState, LAYOUT, MAC_BITS, PARTNER, PARTNER_FORWARDS, Tables, Ticks,
+    mac_word, word_mac,
+};
+use crate::twin;
 use crate::verdict::{Drop, Kind, Pass, Verdict};
 use crate::wire::{Ethernet, Extension, Icmp, Ipv4, Ipv6, Mac, Tcp, Udp, Vlan, number};
 
@@ -43,17 +47,7 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict
     if globals.layout.load() != LAYOUT {
         return Verdict::pass(Pass::NotConfigured);
     }
-    let Some(ethernet) = frame.get::<Ethernet>(0) else { return Verdict::pass(Pass::Truncated) };
-    let destination = ethernet.destination;
-    let mut ether_type = u16::from_be_bytes(ethernet.ether_type);
-    let mut at = Ethernet::LENGTH;
-    let mut tags = 0;
-    while tags < MAX_TAGS && (ether_type == number::ETHER_VLAN || ether_type == number::ETHER_SERVICE_VLAN) {
-        let Some(tag) = frame.get::<Vlan>(at) else { return Verdict::pass(Pass::Truncated) };
-        ether_type = u16::from_be_bytes(tag.ether_type);
-        at += size_of::<Vlan>();
-        tags += 1;
-    }
+    let Some((destination, ether_type, at)) = link(frame) else { return Verdict::pass(Pass::Truncated) };
     let mut packet = Packet::NONE;
     let early = match ether_type {
         number::ETHER_IPV4 => v4(frame, tables, globals, destination, at, now, &mut packet),
@@ -63,8 +57,59 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict
     };
     match early {
         Some(verdict) => verdict,
+        None if matches!(packet.step, Step::TWIN) => {
+            twin::received(frame, tables, globals, &packet.blurred(globals.nothing.load()), now)
+        }
         None => balance(tables, globals, &packet, frame.length() as u64, now),
     }
+}
+
+/// Decides what becomes of a frame on an interface that is there for partners alone; none: it is not one of theirs. Counts
+/// what it decides.
+#[inline(always)]
+pub fn dispatch_twin<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Option<Verdict> {
+    let globals = tables.globals()?;
+    if globals.layout.load() != LAYOUT {
+        return None;
+    }
+    let (_, ether_type, at) = link(frame)?;
+    let mut packet = Packet::NONE;
+    let early = match ether_type {
+        number::ETHER_IPV4 => {
+            let [.., e, f, g, h] = frame.get::<Ipv4>(at)?.addresses;
+            let (facts, _) = known_address(tables, globals, Address::v4([e, f, g, h]))?;
+            if facts.has(AddressFacts::NODE) { twin::v4(frame, facts, at, &mut packet) } else { return None }
+        }
+        number::ETHER_IPV6 => {
+            let (facts, _) = known_address(tables, globals, Address::v6(frame.get::<Ipv6>(at)?.destination))?;
+            if facts.has(AddressFacts::NODE) { twin::v6(frame, facts, at, &mut packet) } else { return None }
+        }
+        _ => return None,
+    };
+    let verdict = match early {
+        Some(verdict) if matches!(verdict.kind(), Kind::Pass) => return None,
+        Some(verdict) => verdict,
+        None => twin::received(frame, tables, globals, &packet.blurred(globals.nothing.load()), now),
+    };
+    tables.count(verdict.counter());
+    Some(verdict)
+}
+
+/// The receiver's hardware address, the EtherType behind all tags, and where what it names starts.
+#[inline(always)]
+fn link<F: Frame>(frame: &F) -> Option<(Mac, u16, usize)> {
+    let ethernet = frame.get::<Ethernet>(0)?;
+    let destination = ethernet.destination;
+    let mut ether_type = u16::from_be_bytes(ethernet.ether_type);
+    let mut at = Ethernet::LENGTH;
+    let mut tags = 0;
+    while tags < MAX_TAGS && (ether_type == number::ETHER_VLAN || ether_type == number::ETHER_SERVICE_VLAN) {
+        let tag = frame.get::<Vlan>(at)?;
+        ether_type = u16::from_be_bytes(tag.ether_type);
+        at += size_of::<Vlan>();
+        tags += 1;
+    }
+    Some((destination, ether_type, at))
 }
 
 /// Looks a cluster address up: what is known of it, and where its cluster's ports are.
@@ -74,6 +119,12 @@ pub(crate) fn cluster_address<T: Tables>(
     globals: &Globals,
     address: Address,
 ) -> Option<(AddressFacts, u32)> {
+    known_address(tables, globals, address).filter(|(facts, _)| !facts.has(AddressFacts::NODE))
+}
+
+/// Looks an address up that is a cluster's or this node's own.
+#[inline(always)]
+fn known_address<T: Tables>(tables: &T, globals: &Globals, address: Address) -> Option<(AddressFacts, u32)> {
     let index = &globals.index[globals.half.load() as usize & 1];
     let place = index.address_place.load();
     let bucket = address.bucket(index.address_seed.load(), (place >> 32) as u32);
@@ -94,9 +145,28 @@ pub(crate) fn is_active<T: Tables>(tables: &T, facts: AddressFacts, now: Ticks) 
     tables.group(u32::from(facts.group())).is_some_and(|group| now.0 < group.deadline.load())
 }
 
+/// Why this node does not answer for a cluster address right now; none: it does.
+#[inline(always)]
+pub(crate) fn silence<T: Tables>(tables: &T, facts: AddressFacts, now: Ticks) -> Option<Pass> {
+    match tables.group(u32::from(facts.group())) {
+        Some(group) if now.0 < group.deadline.load() => {
+            GroupState::from_word(group.state.load()).quiet.then_some(Pass::Quiet)
+        }
+        _ => Some(Pass::NotActive),
+    }
+}
+
+/// Whether this node leaves it to its partner to answer for a cluster address, if it is active at all.
+#[inline(always)]
+fn is_quiet<T: Tables>(tables: &T, facts: AddressFacts) -> bool {
+    let group = tables.group(u32::from(facts.group()));
+    group.is_some_and(|group| GroupState::from_word(group.state.load()).quiet)
+}
+
 /// What stands before balancing: the node is active and the frame is ours to handle.
 #[inline(always)]
-fn ours<T: Tables>(
+fn ours<F: Frame, T: Tables>(
+    frame: &F,
     tables: &T,
     globals: &Globals,
     facts: AddressFacts,
@@ -107,9 +177,19 @@ fn ours<T: Tables>(
         return Some(Verdict::pass(Pass::NotActive));
     }
     if mac_word(destination) == globals.mac.load() & MAC_BITS {
-        return None;
+        let sent_here = globals.partners[0].load() != 0 && is_from_partner(frame, globals);
+        return sent_here.then_some(Verdict::pass(Pass::FromPartner));
     }
     Some(if destination[0] & 1 != 0 { Verdict::drop(Drop::GroupMac) } else { Verdict::pass(Pass::OtherHost) })
+}
+
+/// Whether a frame comes from a partner that chose this machine as its server. Both nodes may be active for a moment; what
+/// one has decided the other does not decide again, or a packet could go to and fro for ever.
+#[inline(always)]
+fn is_from_partner<F: Frame>(frame: &F, globals: &Globals) -> bool {
+    let Some(ethernet) = frame.get::<Ethernet>(0) else { return false };
+    let from = mac_word(ethernet.source) | PARTNER | PARTNER_FORWARDS;
+    globals.partners[0].load() == from || globals.partners[1].load() == from
 }
 
 #[inline(always)]
@@ -126,10 +206,13 @@ fn v4<F: Frame, T: Tables>(
     let Some(ip) = frame.get::<Ipv4>(at) else { return Some(Verdict::pass(Pass::Truncated)) };
     let [a, b, c, d, e, f, g, h] = ip.addresses;
     let destination = Address::v4([e, f, g, h]);
-    let Some((facts, place)) = cluster_address(tables, globals, destination) else {
+    let Some((facts, place)) = known_address(tables, globals, destination) else {
         return Some(Verdict::pass(Pass::NotCluster));
     };
-    if let Some(verdict) = ours(tables, globals, facts, to, now) {
+    if facts.has(AddressFacts::NODE) {
+        return twin::v4(frame, facts, at, packet);
+    }
+    if let Some(verdict) = ours(frame, tables, globals, facts, to, now) {
         return Some(verdict);
     }
     let header = usize::from(ip.version_ihl & 15) * 4;
@@ -179,10 +262,13 @@ fn v6<F: Frame, T: Tables>(
             Verdict::pass(Pass::NotCluster)
         });
     }
-    let Some((facts, place)) = cluster_address(tables, globals, destination) else {
+    let Some((facts, place)) = known_address(tables, globals, destination) else {
         return Some(Verdict::pass(Pass::NotCluster));
     };
-    if let Some(verdict) = ours(tables, globals, facts, to, now) {
+    if facts.has(AddressFacts::NODE) {
+        return twin::v6(frame, facts, at, packet);
+    }
+    if let Some(verdict) = ours(frame, tables, globals, facts, to, now) {
         return Some(verdict);
     }
     if ip.version_class_label[0] >> 4 != 6 {
@@ -317,6 +403,7 @@ fn echo4<F: Frame, T: Tables>(
     match icmp.kind {
         8 if facts.has(AddressFacts::PING) => match refused_source(tables, globals, source) {
             Some(drop) => Verdict::drop(drop),
+            None if is_quiet(tables, facts) => Verdict::pass(Pass::Quiet),
             None => answer::echo4(frame, ip, at),
         },
         8 => Verdict::drop(Drop::EchoRefused),
@@ -349,6 +436,7 @@ fn icmp6<F: Frame, T: Tables>(
     match icmp.kind {
         128 if facts.has(AddressFacts::PING) => match refused_source(tables, globals, source) {
             Some(drop) => Verdict::drop(drop),
+            None if is_quiet(tables, facts) => Verdict::pass(Pass::Quiet),
             None => answer::echo6(frame, ip, at),
         },
         128 => Verdict::drop(Drop::EchoRefused),

@@ -12,7 +12,7 @@
 //! A reader's only write is a compare-and-swap of the note it has just read. Whoever loses a race decides by the ring,
 //! which gives the same server almost always.
 
-use crate::word::{Word, opaque};
+use crate::word::{Word, is_less, is_zero, opaque};
 
 /// Ways of a bucket.
 pub const WAYS: usize = 8;
@@ -23,7 +23,8 @@ const SERVER_BITS: u32 = 20;
 const SERVER_MASK: u64 = (1 << SERVER_BITS) - 1;
 const PINNED_SHIFT: u32 = 47;
 const PINNED: u64 = 1 << PINNED_SHIFT;
-const WAY_BITS: u32 = 3;
+/// Bits of a slot number that are its way; above them is its bucket.
+pub(crate) const WAY_BITS: u32 = 3;
 /// Rank from which on a way's flow has expired or was nobody's.
 const EXPIRED: u64 = 1 << 32;
 const STATE_SHIFT: u32 = 40;
@@ -45,18 +46,6 @@ fn rank(word: u64, note: Note, tag: Tag, now: u32, timeouts: &impl Timeouts, spa
     let taken = alive & (claimed | spared);
     let rank = (own << 41) + (free << 40) + ((alive ^ 1) * EXPIRED) + 1 + age;
     rank * (taken ^ 1)
-}
-
-/// 1 if a word below 2^63 is zero, else 0.
-#[inline(always)]
-const fn is_zero(word: u64) -> u64 {
-    word.wrapping_sub(1) >> 63
-}
-
-/// 1 if `a` is less than `b`, else 0; both below 2^63.
-#[inline(always)]
-const fn is_less(a: u64, b: u64) -> u64 {
-    a.wrapping_sub(b) >> 63
 }
 
 /// The greater of two words below 2^63.

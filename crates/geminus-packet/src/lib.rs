@@ -6,7 +6,7 @@
 //! [`tables::Tables`]).
 //!
 //! Read in this order: [`mod@dispatch`] (the path), `balance` (which server), [`flow`] (the flow table), [`journal`]
-//! (what was remembered lately), `answer` (ARP, neighbour discovery, echo), [`tables`] (what lies in shared memory),
+//! (what was remembered lately), `answer` (ARP, neighbour discovery, echo), [`twin`] (what partners tell each other), [`tables`] (what lies in shared memory),
 //! [`verdict`] (every reason there is).
 #![no_std]
 #![cfg_attr(target_arch = "bpf", allow(internal_features))]
@@ -26,8 +26,9 @@ pub mod heap;
 pub mod journal;
 pub mod packet;
 pub mod tables;
+pub mod twin;
 pub mod verdict;
 pub mod wire;
 pub mod word;
 
-pub use dispatch::dispatch;
+pub use dispatch::{dispatch, dispatch_twin};

@@ -19,6 +19,8 @@ impl Step {
     pub const RST: Self = Self(4);
     /// UDP.
     pub const DATAGRAM: Self = Self(5);
+    /// A partner's frame, which belongs to no flow.
+    pub const TWIN: Self = Self(6);
 }
 
 /// One packet of a flow.
@@ -30,9 +32,11 @@ pub struct Packet {
     pub destination: Address,
     /// What is known of the cluster address.
     pub facts: AddressFacts,
-    /// Where its cluster's ports are: [`crate::tables::AddressEntry::ports`].
+    /// Where its cluster's ports are: [`crate::tables::AddressEntry::ports`]. Of a partner's frame: where its UDP header
+    /// starts.
     pub place: u32,
-    /// Source and destination port as they stand in the header, read as one little-endian word.
+    /// Source and destination port as they stand in the header, read as one little-endian word. Of a partner's frame: how
+    /// long its payload is.
     pub ports: u32,
     /// Protocol number of the IP header.
     pub protocol: u8,

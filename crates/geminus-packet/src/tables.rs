@@ -89,8 +89,8 @@ pub struct Globals {
     pub servers: Word,
     /// [`KEEP_TUPLES`].
     pub flags: Word,
-    /// Ticks of the coarse clock in a second.
-    pub rate: Word,
+    /// Milliseconds that a tick of the coarse clock lasts, times 65 536.
+    pub tick: Word,
     /// Always 0, which the verifier does not know: [`crate::packet::Packet::blurred`].
     pub nothing: Word,
     /// What marks a frame that is only asked about; random, known to user space alone.

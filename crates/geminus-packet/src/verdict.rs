@@ -88,11 +88,15 @@ reasons! {
         NeighbourOther = "neighbour-other", "neighbour discovery that asks for something else";
         Collocated = "collocated", "the chosen server is this machine";
         Unexposed = "unexposed-pass", "no service on this port, and the cluster passes such packets";
+        Quiet = "quiet", "this node hands the cluster over: it forwards, and leaves ARP, neighbour solicitations and echo to its partner";
+        FromPartner = "from-partner", "a packet that the partner sent to this machine as its server";
+        TwinBeat = "twin-beat", "a partner's heartbeat";
+        TwinAnswer = "twin-answer", "a partner's answer to a probe";
     }
 }
 
 reasons! {
-    /// Why a packet for a cluster address is dropped.
+    /// Why a packet for a cluster address, or a frame on the partners' port, is dropped.
     Drop, Drop, "drop", from 24 {
         Unexposed = "unexposed", "no service on this port";
         NoServer = "no-server", "no server of the service may get new flows";
@@ -115,6 +119,15 @@ reasons! {
         SourceRouted = "source-routed", "an IPv6 routing header with segments left";
         BadNeighbour = "bad-neighbour", "a neighbour solicitation for a cluster address that breaks RFC 4861 section 7.1.1";
         NoRoom = "no-room", "no room behind the frame to answer it";
+        TwinShape = "twin-shape", "on the partners' port, but too long, too short, in fragments, or something else altogether";
+        TwinStranger = "twin-stranger", "on the partners' port, from an address that no path to a partner has";
+        TwinVersion = "twin-version", "a partner's frame of another version of the format";
+        TwinKey = "twin-key", "a partner's frame made with a key that is not ours, as its id tells";
+        TwinForged = "twin-forged", "a partner's frame whose gate is wrong: made without the key";
+        TwinReflected = "twin-reflected", "a heartbeat or probe of this node's own that was sent back to it";
+        TwinReplayed = "twin-replayed", "a partner's heartbeat that came before";
+        TwinFlood = "twin-flood", "a heartbeat of a session not known yet, more than 20 of which came in a second";
+        TwinUnasked = "twin-unasked", "an answer to a probe that nobody waits for";
     }
 }
 
@@ -125,6 +138,7 @@ reasons! {
         Neighbour = "neighbour", "neighbour solicitation for a cluster address";
         Echo = "echo", "IPv4 echo request to a cluster address";
         Echo6 = "echo6", "IPv6 echo request to a cluster address";
+        Probe = "twin-probe", "a partner's probe, answered with what this node is for the shared groups";
     }
 }
 
@@ -151,6 +165,7 @@ reasons! {
         ServerGone = "server-gone", "a remembered flow's server was removed or replaced";
         SteppedAside = "stepped-aside", "the ring's server is unresolved, so another was taken";
         ClaimedByOther = "claimed-by-other", "ARP from another machine that claims a cluster address as its own";
+        AdvertisedByOther = "advertised-by-other", "a neighbour advertisement from another machine that claims a cluster address as its own";
     }
 }
 

@@ -183,6 +183,28 @@ header! {
     }
 }
 
+header! {
+    /// The start of a partner's frame ([`crate::twin`]), whose body depends on its kind.
+    TwinHead {
+        /// Words, the first byte lowest.
+        words: [[u8; 8]; 5],
+    }
+}
+header! {
+    /// A whole probe or answer to one ([`crate::twin`]).
+    TwinExchange {
+        /// Words, the first byte lowest.
+        words: [[u8; 8]; 9],
+    }
+}
+header! {
+    /// One word of a partner's frame.
+    TwinWord {
+        /// The first byte lowest.
+        word: [u8; 8],
+    }
+}
+
 /// Numbers of the protocols that the packet path knows.
 pub mod number {
     /// EtherType of ARP.

@@ -119,6 +119,18 @@ pub(crate) fn opaque(value: u64) -> u64 {
     value
 }
 
+/// 1 if a word below 2^63 is zero, else 0.
+#[inline(always)]
+pub(crate) const fn is_zero(word: u64) -> u64 {
+    word.wrapping_sub(1) >> 63
+}
+
+/// 1 if `a` is less than `b`, else 0; both below 2^63.
+#[inline(always)]
+pub(crate) const fn is_less(a: u64, b: u64) -> u64 {
+    a.wrapping_sub(b) >> 63
+}
+
 /// The values themselves, of which the verifier then knows nothing. `nothing` is 0, from a table, which it does not know
 /// either: so the first value is written to a place it cannot tell, and every value may be another after that. What it
 /// knows of a value (a constant of one path) would make a path of its own of all that follows.

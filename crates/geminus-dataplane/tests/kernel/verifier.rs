@@ -12,6 +12,8 @@ const BUDGET: u32 = 120_000;
 #[test]
 fn the_verifier_walks_no_more_than_its_budget() {
     let mut loaded = Loaded::new(&home::sizes(1), None).unwrap_or_else(|error| panic!("{error}"));
+    let twin = loaded.twin_program().expect("the object has the program").info().expect("the kernel tells");
+    println!("{:?} instructions walked of the program for partners alone", twin.verified_instruction_count());
     let info = loaded.program().expect("the object has the program").info().expect("the kernel tells");
     let walked = info.verified_instruction_count().expect("Linux 5.16 and later tell");
     println!("{walked} instructions of {BUDGET} walked; {:?} bytes translated", info.size_translated());
