@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::programs::ProgramFd;
 use aya::programs::xdp::XdpLink;
 use geminus_core::config;
-use geminus_core::key::SiteKey;
+use geminus_core::key::{HaKeys, SiteKey};
 use geminus_core::plan::{Link, Overrides, Planner, Wanted, sizes};
 use geminus_dataplane::mapped::MappedTables;
 use geminus_dataplane::program::Loaded;
@@ -69,6 +69,7 @@ impl Stage {
             site: &site,
             node: "alpha",
             key: &key,
+            ha_keys: &HaKeys::from_site(&key),
             overrides: &Overrides::default(),
             links: &links,
             mac: NODE,

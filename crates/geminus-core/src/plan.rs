@@ -8,6 +8,7 @@
 mod carry;
 mod fixed;
 mod identity;
+mod paths;
 mod ring_room;
 mod size;
 
@@ -19,15 +20,17 @@ use std::net::IpAddr;
 
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{
-    MAC_BITS, RING_LINE_SLOTS, Server as ServerEntry, Service as ServiceEntry, Tables, mac_word, word_mac,
+    Address, AddressFacts, MAC_BITS, RING_LINE_SLOTS, Server as ServerEntry, Service as ServiceEntry, Tables,
+    mac_word, word_mac,
 };
 use geminus_packet::wire::Mac;
 
 pub use self::carry::{Carried, carry};
 pub use self::identity::{Override, Overrides, server_identity, service_identity};
+pub use self::paths::{NodePath, path_entry, paths_of};
 use self::ring_room::RingRoom;
 pub use self::size::{Memory, memory, sizes};
-use crate::key::SiteKey;
+use crate::key::{HaKeys, SiteKey};
 use crate::model::{Cluster, Select, Server, Service, Site};
 use crate::ring::{self, Member, RingKey};
 
@@ -75,10 +78,12 @@ pub struct Place {
 pub struct Wanted<'a> {
     /// The site.
     pub site: &'a Site,
-    /// The node whose tables they are: only clusters it is primary of are installed.
+    /// The node whose tables they are: only clusters it may be active for are installed.
     pub node: &'a str,
     /// The site's secret.
     pub key: &'a SiteKey,
+    /// The secrets it shares with its partners.
+    pub ha_keys: &'a HaKeys,
     /// What the operator wants otherwise.
     pub overrides: &'a Overrides,
     /// How each server address is reached; absent: not known.
@@ -194,17 +199,14 @@ impl Planner {
         wanted: &Wanted<'_>,
         grace: impl FnOnce(),
     ) -> Result<(), PlanError> {
-        let clusters: Vec<_> = wanted
-            .site
-            .clusters
-            .iter()
-            .enumerate()
-            .filter(|(_, cluster)| cluster.primary == wanted.node)
-            .collect();
+        let paths = paths_of(wanted.site, wanted.node);
+        let places = paths::places(tables, &paths)?;
+        let ours = Ours::of(wanted, paths::own_ends(&paths, &places, wanted.site.ha.port));
         let ring_key = wanted.key.ring_key();
-        let parts = parts(wanted, &clusters);
-        let renewed = self.check_room(tables, &ring_key, &parts, &clusters)?;
+        let parts = parts(wanted, &ours.clusters);
+        let renewed = self.check_room(tables, &ring_key, &parts, Some(&ours))?;
         fixed::write_settings(tables, wanted, &self.sizes);
+        paths::write(tables, wanted, &paths, &places);
 
         let mut kept_services = HashSet::new();
         let mut kept_servers = vec![false; self.sizes.servers as usize];
@@ -226,7 +228,7 @@ impl Planner {
                 old_rings.push(old);
             }
         }
-        let fixed = fixed::publish(tables, &clusters, &service_numbers, &self.sizes, self.fixed.as_ref())?;
+        let fixed = fixed::publish(tables, &ours, &service_numbers, &self.sizes, self.fixed.as_ref())?;
         let switched = self.fixed.as_ref() != Some(&fixed);
         self.fixed = Some(fixed);
         let gone_services = missing(&self.services, |index| kept_services.contains(&index));
@@ -267,7 +269,7 @@ impl Planner {
         };
         let parts: Vec<_> = services.iter().map(part).collect();
         let ring_key = wanted.key.ring_key();
-        let renewed = self.check_room(tables, &ring_key, &parts, &[])?;
+        let renewed = self.check_room(tables, &ring_key, &parts, None)?;
         let mut old_rings = Vec::new();
         for (part, renewed) in parts.iter().zip(renewed) {
             let numbers = self.place_servers(tables, wanted, part);
@@ -302,7 +304,7 @@ impl Planner {
         tables: &impl Tables,
         ring_key: &RingKey,
         parts: &[Part<'_>],
-        clusters: &[(usize, &Cluster)],
+        ours: Option<&Ours<'_>>,
     ) -> Result<Vec<bool>, PlanError> {
         let mut new_services = 0;
         let mut new_servers = 0;
@@ -332,7 +334,9 @@ impl Planner {
         if !self.room.fits(&new_lines) {
             return Err(PlanError::Full("ring"));
         }
-        fixed::check_room(clusters, &self.sizes)?;
+        if let Some(ours) = ours {
+            fixed::check_room(ours, &self.sizes)?;
+        }
         Ok(renewed)
     }
 
@@ -469,6 +473,27 @@ fn missing(installed: &HashMap<u64, u32>, kept: impl Fn(u32) -> bool) -> Vec<(u6
 /// Ring lines that so many slots take.
 const fn lines(slots: u32) -> u32 {
     slots.div_ceil(RING_LINE_SLOTS)
+}
+
+/// What of the site concerns one node.
+struct Ours<'a> {
+    /// The clusters it may be active for, with their indices in the site.
+    clusters: Vec<(usize, &'a Cluster)>,
+    /// Number of the group of each cluster of the site.
+    groups: Vec<u8>,
+    /// Where paths to its partners end.
+    ends: Vec<(Address, AddressFacts)>,
+}
+
+impl<'a> Ours<'a> {
+    fn of(wanted: &Wanted<'a>, ends: Vec<(Address, AddressFacts)>) -> Self {
+        let mut groups = vec![0; wanted.site.clusters.len()];
+        for group in wanted.site.groups() {
+            group.clusters.iter().for_each(|&cluster| groups[cluster] = group.number);
+        }
+        let clusters = wanted.site.clusters.iter().enumerate();
+        Self { clusters: clusters.filter(|(_, cluster)| cluster.is_of(wanted.node)).collect(), groups, ends }
+    }
 }
 
 /// One service of the site, with what it and its servers are called in the tables.

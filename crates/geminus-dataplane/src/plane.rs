@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aya::util::nr_cpus;
+use geminus_core::key::HaKeys;
 use geminus_core::model::Site;
 use geminus_core::plan::{self, Carried, Link, Overrides, PlanError, Planner, TicksPerSecond, Wanted};
 use geminus_packet::tables::{Tables as _, Ticks};
@@ -68,6 +69,7 @@ pub struct DataPlane {
     installed: bool,
     overrides: Overrides,
     links: HashMap<IpAddr, Link>,
+    ha_keys: HaKeys,
 }
 
 impl std::fmt::Debug for DataPlane {
@@ -92,6 +94,7 @@ impl DataPlane {
         let (opened, old) = open::open(&pins, site, cpus)?;
         let ticks = opened.loaded.tick_rate()?;
         let overrides = opened.planner.overrides(&opened.tables);
+        let ha_keys = HaKeys::from_site(&options.key);
         Ok(Self {
             options,
             pins,
@@ -105,7 +108,14 @@ impl DataPlane {
             installed: false,
             overrides,
             links: HashMap::new(),
+            ha_keys,
         })
+    }
+
+    /// The secrets shared with partners, where they are not derived from the site's; the next apply writes them.
+    pub fn set_ha_keys(&mut self, keys: HaKeys) {
+        self.installed &= self.ha_keys == keys;
+        self.ha_keys = keys;
     }
 
     /// What the operator wants, as the tables of an earlier daemon remember it.
@@ -150,7 +160,7 @@ impl DataPlane {
         overrides: &Overrides,
         links: &HashMap<IpAddr, Link>,
     ) -> Result<bool, ApplyError> {
-        let wanted = wanted(&self.options, site, &self.node, overrides, links, self.ticks);
+        let wanted = wanted(&self.options, &self.ha_keys, site, &self.node, overrides, links, self.ticks);
         let (planner, tables) = (&mut self.opened.planner, &self.opened.tables);
         let grace = release::wait_for_running_programs;
         let outcome = if self.installed && Arc::ptr_eq(site, &self.site) {
@@ -172,7 +182,15 @@ impl DataPlane {
             Some(link) => drop(self.links.insert(address, link)),
             None => drop(self.links.remove(&address)),
         }
-        let wanted = wanted(&self.options, &self.site, &self.node, &self.overrides, &self.links, self.ticks);
+        let wanted = wanted(
+            &self.options,
+            &self.ha_keys,
+            &self.site,
+            &self.node,
+            &self.overrides,
+            &self.links,
+            self.ticks,
+        );
         self.opened.planner.set_link(&self.opened.tables, &wanted, address);
     }
 
@@ -273,7 +291,7 @@ impl DataPlane {
     ) -> Result<Carried, ApplyError> {
         let sizes = plan::sizes(site, self.cpus);
         let mut next = open::load(&self.pins, &self.pins.next_tables(), &sizes, false)?;
-        let wanted = wanted(&self.options, site, &self.node, overrides, links, self.ticks);
+        let wanted = wanted(&self.options, &self.ha_keys, site, &self.node, overrides, links, self.ticks);
         if let Err(error) = next.planner.apply(&next.tables, &wanted, || ()) {
             open::remove(&next.folder)?;
             return Err(error.into());
@@ -344,11 +362,12 @@ impl DataPlane {
 
 fn wanted<'a>(
     options: &'a OpenOptions,
+    ha_keys: &'a HaKeys,
     site: &'a Site,
     node: &'a str,
     overrides: &'a Overrides,
     links: &'a HashMap<IpAddr, Link>,
     ticks: TicksPerSecond,
 ) -> Wanted<'a> {
-    Wanted { site, node, key: &options.key, overrides, links, mac: options.mac, ticks }
+    Wanted { site, node, key: &options.key, ha_keys, overrides, links, mac: options.mac, ticks }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use geminus_core::key::SiteKey;
+use geminus_core::key::{HaKeys, SiteKey};
 use geminus_core::model::{Server, Site};
 use geminus_core::plan::{Link, Override, Overrides, Planner, Wanted, server_identity};
 use geminus_packet::frame::SliceFrame;
@@ -244,6 +244,7 @@ impl<H: Home> Stage<H> {
             site: &self.site,
             node: ground::NODE,
             key: &self.key,
+            ha_keys: &HaKeys::from_site(&self.key),
             overrides: &self.overrides,
             links: &self.links,
             mac: ground::NODE_MAC,

@@ -1,10 +1,12 @@
-//! From tables that became too small to new ones: flows, clients and leases move along.
+//! From tables that became too small to new ones: flows, clients, leases and what partners said move along.
 
 use std::collections::HashMap;
 
 use geminus_packet::flow::{Bucket, Entry, Found, Remembered, State, Tag, WAYS};
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{GROUPS, Globals, Server, Tables};
+
+use super::paths;
 
 /// What was carried over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,8 +27,10 @@ pub fn carry(from: (&impl Tables, &Sizes), to: (&impl Tables, &Sizes), now: u32)
     for group in 0..GROUPS {
         if let (Some(old), Some(new)) = (old.group(group), new.group(group)) {
             new.deadline.store(old.deadline.load());
+            new.state.store(old.state.load());
         }
     }
+    paths::carry(old, new);
     let servers = renumbered((old, old_sizes), (new, new_sizes));
     for number in 0..old_sizes.flow_buckets {
         let Some(bucket) = old.flows(number) else { continue };

@@ -2,7 +2,6 @@
 //! switched to in one word.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use geminus_packet::flow::State;
@@ -12,11 +11,8 @@ use geminus_packet::tables::{
     mac_word,
 };
 
-use super::{PlanError, TicksPerSecond, Wanted};
-use crate::model::{Cluster, Ports, Unexposed};
-
-/// Failover group of all clusters while there is one node.
-const GROUP: u8 = 0;
+use super::{Ours, PlanError, TicksPerSecond, Wanted, paths};
+use crate::model::{Ports, Unexposed};
 
 /// Seeds tried before a table is called too small; at an eighth of fill the first handful fits.
 const SEEDS: u64 = 4096;
@@ -35,8 +31,8 @@ pub(super) fn ticks(span: Duration, rate: TicksPerSecond) -> u64 {
 }
 
 /// Whether the ranges and buckets of a site fit.
-pub(super) fn check_room(clusters: &[(usize, &Cluster)], sizes: &Sizes) -> Result<(), PlanError> {
-    let fixed = gather(clusters, &HashMap::new());
+pub(super) fn check_room(ours: &Ours<'_>, sizes: &Sizes) -> Result<(), PlanError> {
+    let fixed = gather(ours, &HashMap::new());
     if fixed.ranges.len() > sizes.ranges as usize / 2 {
         return Err(PlanError::Full("range"));
     }
@@ -90,12 +86,12 @@ pub(super) fn write_settings(tables: &impl Tables, wanted: &Wanted<'_>, sizes: &
 /// Writes the half that nobody reads and switches to it, unless what is read says the same already.
 pub(super) fn publish(
     tables: &impl Tables,
-    clusters: &[(usize, &Cluster)],
+    ours: &Ours<'_>,
     services: &HashMap<(usize, usize), u32>,
     sizes: &Sizes,
     installed: Option<&Fixed>,
 ) -> Result<Fixed, PlanError> {
-    let fixed = gather(clusters, services);
+    let fixed = gather(ours, services);
     if installed == Some(&fixed) {
         return Ok(fixed);
     }
@@ -123,9 +119,9 @@ pub(super) fn publish(
     Ok(fixed)
 }
 
-fn gather(clusters: &[(usize, &Cluster)], services: &HashMap<(usize, usize), u32>) -> Fixed {
+fn gather(ours: &Ours<'_>, services: &HashMap<(usize, usize), u32>) -> Fixed {
     let mut fixed = Fixed { addresses: Vec::new(), endpoints: Vec::new(), ranges: Vec::new() };
-    for (number, &(cluster_index, cluster)) in (0..).zip(clusters) {
+    for (number, &(cluster_index, cluster)) in (0..).zip(&ours.clusters) {
         let first_range = fixed.ranges.len() as u32;
         let mut any = Vec::new();
         for (service_index, service) in cluster.services.iter().enumerate() {
@@ -144,15 +140,12 @@ fn gather(clusters: &[(usize, &Cluster)], services: &HashMap<(usize, usize), u32
         let ranges = (fixed.ranges.len() as u32 - first_range).min(RANGES_PER_CLUSTER as u32) as u8;
         let pass = if cluster.unexposed == Unexposed::Pass { AddressFacts::PASS_UNEXPOSED } else { 0 };
         let ping = if cluster.ping { AddressFacts::PING } else { 0 };
-        let facts = AddressFacts::new(number, GROUP, pass | ping, ranges);
-        for address in &cluster.addresses {
-            let address = match address {
-                IpAddr::V4(address) => Address::v4(address.octets()),
-                IpAddr::V6(address) => Address::v6(address.octets()),
-            };
-            fixed.addresses.push((address, facts, first_range));
-        }
+        let facts = AddressFacts::new(number, ours.groups[cluster_index], pass | ping, ranges);
+        let addresses =
+            cluster.addresses.iter().map(|&address| (paths::address(address), facts, first_range));
+        fixed.addresses.extend(addresses);
     }
+    fixed.addresses.extend(ours.ends.iter().map(|&(address, facts)| (address, facts, 0)));
     fixed
 }
 

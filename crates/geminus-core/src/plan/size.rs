@@ -2,16 +2,18 @@
 
 use geminus_packet::flow::WAYS;
 use geminus_packet::heap::Sizes;
+use geminus_packet::journal::Journal;
 use geminus_packet::tables::{
-    AddressBucket, EndpointBucket, GROUPS, Globals, Group, RING_LINE_SLOTS, Range, ReasonCounters, RingLine,
-    Server, ServerCounters, Service, Tuple,
+    AddressBucket, EndpointBucket, GROUPS, Globals, Group, PATHS, PathEntry, RING_LINE_SLOTS, Range,
+    ReasonCounters, RingLine, Server, ServerCounters, Service, Tuple,
 };
 
 use crate::model::{Ports, Site};
 
 /// Sizes of the tables for a site, with room to grow by half before they have to be made anew. `cpus`: possible CPUs.
 pub fn sizes(site: &Site, cpus: u32) -> Sizes {
-    let mut addresses = 0;
+    // A path ends at one address of the node at hand, whichever that is.
+    let mut addresses = site.ha.paths.len().min(PATHS as usize) as u32;
     let mut endpoints = 0;
     let mut ranges = 0;
     let mut services = 0;
@@ -75,7 +77,7 @@ pub struct Memory {
     pub affinity: u64,
     /// Rings.
     pub rings: u64,
-    /// Everything else: addresses, services, servers, counters.
+    /// Everything else: addresses, services, servers, journals, counters.
     pub rest: u64,
 }
 
@@ -105,6 +107,8 @@ pub fn memory(sizes: &Sizes) -> Memory {
             + table::<Service>(sizes.services)
             + table::<Server>(sizes.servers)
             + table::<Group>(GROUPS)
+            + table::<PathEntry>(PATHS)
+            + table::<Journal>(sizes.cpus)
             + table::<ReasonCounters>(sizes.cpus)
             + table::<ServerCounters>(sizes.servers * sizes.cpus),
     }

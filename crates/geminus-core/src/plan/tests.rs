@@ -4,6 +4,7 @@ mod ground;
 mod interleaved;
 mod killed;
 mod moved;
+mod pair;
 mod random_changes;
 
 use std::collections::HashMap;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use geminus_fixtures::frame::{ACK, IPV4, SYN, Tcp, V4, ethernet};
@@ -288,7 +289,17 @@ pub(super) fn wanted<'a>(
     links: &'a HashMap<IpAddr, Link>,
 ) -> Wanted<'a> {
     static KEY: SiteKey = SiteKey::new([7; 32]);
-    Wanted { site, node: NODE, key: &KEY, overrides, links, mac: NODE_MAC, ticks: TicksPerSecond(250) }
+    static HA_KEYS: LazyLock<HaKeys> = LazyLock::new(|| HaKeys::from_site(&KEY));
+    Wanted {
+        site,
+        node: NODE,
+        key: &KEY,
+        ha_keys: &HA_KEYS,
+        overrides,
+        links,
+        mac: NODE_MAC,
+        ticks: TicksPerSecond(250),
+    }
 }
 
 /// Runs a frame through the packet path over any tables.
