@@ -10,4 +10,5 @@ pub mod limits;
 pub mod model;
 pub mod neighbour;
 pub mod plan;
+pub mod replication;
 pub mod ring;

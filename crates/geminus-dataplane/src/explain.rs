@@ -43,7 +43,7 @@ impl DataPlane {
     /// # Errors
     /// If the loaded program cannot be run.
     pub fn explain(&self, question: &Question) -> Result<Asked, ProgramFailure> {
-        let tables = &self.opened.tables;
+        let tables = &*self.opened.tables;
         let globals = tables.globals().ok_or(ProgramFailure::Foreign("settings"))?;
         let frame = question.frame(self.options.mac);
         let mark =

@@ -13,9 +13,11 @@ mod plane;
 pub mod program;
 mod reading;
 mod release;
+mod replica;
 
 pub use attach::{AttachError, Attached, Mode, Wish};
 pub use explain::{Asked, Question};
 pub use open::{OpenError, OpenOptions};
 pub use plane::{ApplyError, DataPlane, Info};
 pub use reading::{CounterReading, Fill, FlowReading, Sent};
+pub use replica::{JournalReader, LiveTables};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aya::maps::MapInfo;
 use geminus_core::key::SiteKey;
@@ -72,7 +73,7 @@ pub enum OpenError {
 /// A program and its tables, not attached yet.
 pub(crate) struct Opened {
     pub(crate) loaded: Loaded,
-    pub(crate) tables: MappedTables,
+    pub(crate) tables: Arc<MappedTables>,
     pub(crate) planner: Planner,
     pub(crate) folder: PathBuf,
     pub(crate) adopted: bool,
@@ -135,7 +136,7 @@ pub(crate) fn load(pins: &Pins, folder: &Path, sizes: &Sizes, adopted: bool) -> 
         }
     };
     let planner = Planner::adopt(&tables, sizes);
-    Ok(Opened { loaded, tables, planner, folder: folder.into(), adopted })
+    Ok(Opened { loaded, tables: Arc::new(tables), planner, folder: folder.into(), adopted })
 }
 
 /// Unpins an installation.

@@ -18,6 +18,7 @@ use crate::open::{self, OpenError, OpenOptions, Opened};
 use crate::pins::Pins;
 use crate::program::ProgramFailure;
 use crate::release;
+use crate::replica::LiveTables;
 
 /// Failover group of every cluster while there is one node.
 const GROUP: u32 = 0;
@@ -70,6 +71,7 @@ pub struct DataPlane {
     overrides: Overrides,
     links: HashMap<IpAddr, Link>,
     ha_keys: HaKeys,
+    live: Arc<LiveTables>,
 }
 
 impl std::fmt::Debug for DataPlane {
@@ -93,7 +95,9 @@ impl DataPlane {
         let cpus = cpus as u32;
         let (opened, old) = open::open(&pins, site, cpus)?;
         let ticks = opened.loaded.tick_rate()?;
-        let overrides = opened.planner.overrides(&opened.tables);
+        let overrides = opened.planner.overrides(&*opened.tables);
+        let (now, _) = opened.loaded.clock()?;
+        let live = Arc::new(LiveTables::new(&opened.tables, ticks, now));
         let ha_keys = HaKeys::from_site(&options.key);
         Ok(Self {
             options,
@@ -109,6 +113,7 @@ impl DataPlane {
             overrides,
             links: HashMap::new(),
             ha_keys,
+            live,
         })
     }
 
@@ -118,6 +123,11 @@ impl DataPlane {
         self.ha_keys = keys;
     }
 
+    /// The tables in force, for threads of their own.
+    pub fn live(&self) -> &Arc<LiveTables> {
+        &self.live
+    }
+
     /// What the operator wants, as the tables of an earlier daemon remember it.
     pub fn overrides(&self) -> &Overrides {
         &self.overrides
@@ -125,7 +135,7 @@ impl DataPlane {
 
     /// How server addresses were reached when an earlier daemon last knew.
     pub fn remembered_links(&self) -> HashMap<IpAddr, Link> {
-        self.opened.planner.links(&self.opened.tables, &self.site)
+        self.opened.planner.links(&*self.opened.tables, &self.site)
     }
 
     /// Makes the tables say what is wanted, without losing a packet: in place, or where they are too small by moving to
@@ -161,7 +171,7 @@ impl DataPlane {
         links: &HashMap<IpAddr, Link>,
     ) -> Result<bool, ApplyError> {
         let wanted = wanted(&self.options, &self.ha_keys, site, &self.node, overrides, links, self.ticks);
-        let (planner, tables) = (&mut self.opened.planner, &self.opened.tables);
+        let (planner, tables) = (&mut self.opened.planner, &*self.opened.tables);
         let grace = release::wait_for_running_programs;
         let outcome = if self.installed && Arc::ptr_eq(site, &self.site) {
             planner.adjust(tables, &wanted, overrides.differing(&self.overrides), grace)
@@ -191,7 +201,7 @@ impl DataPlane {
             &self.links,
             self.ticks,
         );
-        self.opened.planner.set_link(&self.opened.tables, &wanted, address);
+        self.opened.planner.set_link(&*self.opened.tables, &wanted, address);
     }
 
     /// Attaches the program to its interface, or puts it in the place of an earlier daemon's.
@@ -224,7 +234,7 @@ impl DataPlane {
     /// # Errors
     /// Only if the program cannot be run to read the kernel's clock.
     pub fn renew(&self, lease: Duration) -> Result<(), ProgramFailure> {
-        let (now, _) = self.opened.loaded.clock()?;
+        let now = self.clock()?;
         let ticks = lease.as_millis() as u64 * u64::from(self.ticks.0) / 1000;
         self.set_deadline(now.0 + ticks);
         Ok(())
@@ -238,7 +248,7 @@ impl DataPlane {
     /// How long the node is still active for.
     pub fn lease_remaining(&self) -> Duration {
         let Some(group) = self.opened.tables.group(GROUP) else { return Duration::ZERO };
-        let Ok((now, _)) = self.opened.loaded.clock() else { return Duration::ZERO };
+        let Ok(now) = self.clock() else { return Duration::ZERO };
         let left = group.deadline.load().saturating_sub(now.0);
         Duration::from_millis(left.saturating_mul(1000) / u64::from(self.ticks.0))
     }
@@ -272,7 +282,14 @@ impl DataPlane {
     }
 
     pub(crate) fn now(&self) -> u32 {
-        self.opened.loaded.clock().map_or(0, |(Ticks(now), _)| now as u32)
+        self.clock().map_or(0, |Ticks(now)| now as u32)
+    }
+
+    /// Reads the kernel's coarse clock, and lets the other threads know.
+    fn clock(&self) -> Result<Ticks, ProgramFailure> {
+        let (now, _) = self.opened.loaded.clock()?;
+        self.live.clock_was_read(now);
+        Ok(now)
     }
 
     fn set_deadline(&self, tick: u64) {
@@ -292,7 +309,7 @@ impl DataPlane {
         let sizes = plan::sizes(site, self.cpus);
         let mut next = open::load(&self.pins, &self.pins.next_tables(), &sizes, false)?;
         let wanted = wanted(&self.options, &self.ha_keys, site, &self.node, overrides, links, self.ticks);
-        if let Err(error) = next.planner.apply(&next.tables, &wanted, || ()) {
+        if let Err(error) = next.planner.apply(&*next.tables, &wanted, || ()) {
             open::remove(&next.folder)?;
             return Err(error.into());
         }
@@ -309,13 +326,14 @@ impl DataPlane {
         if self.attached.is_some() {
             release::wait_for_running_programs();
         }
+        self.live.replace(&self.opened.tables);
         self.carry_from(&old.tables);
         self.carry_counters(&old.tables);
         Ok(carried)
     }
 
     fn carry_from(&self, old: &MappedTables) -> Carried {
-        plan::carry((old, old.sizes()), (&self.opened.tables, self.opened.tables.sizes()), self.now())
+        plan::carry((old, old.sizes()), (&*self.opened.tables, self.opened.tables.sizes()), self.now())
     }
 
     /// Counters go on where they stood.
