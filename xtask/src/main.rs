@@ -57,7 +57,10 @@ enum Task {
         fast: bool,
     },
     /// Measure what Geminus costs: a packet, a line of packets, the control plane (needs root).
+    #[command(args_conflicts_with_subcommands = true)]
     Bench {
+        #[command(subcommand)]
+        beside: Option<Beside>,
         /// Only the packet paths that figures were promised for; a minute instead of several.
         #[arg(long, conflicts_with = "write")]
         quick: bool,
@@ -73,6 +76,20 @@ enum Task {
         /// Which checks to run [default: all]; `advisories` needs the network.
         #[arg(value_name = "CHECK")]
         checks: Vec<String>,
+    },
+}
+
+/// What is measured beside something else.
+#[derive(Subcommand)]
+enum Beside {
+    /// Let the same faults happen to Geminus and to keepalived and write docs/failover.md (needs root).
+    Failover {
+        /// Trials of each fault and product; those that take long get fewer [default: 6, about ten minutes in all]
+        #[arg(long, value_name = "N")]
+        runs: Option<u32>,
+        /// Two trials of each and little loss, and docs/failover.md stays as it is.
+        #[arg(long, conflicts_with = "runs")]
+        quick: bool,
     },
 }
 
@@ -94,7 +111,10 @@ fn perform(task: Task) -> Result<()> {
         Task::Test { floor } => floors::test(&mut workspace, floor),
         Task::Ci => ci::check_and_test(&mut workspace),
         Task::Demo { report, fast } => demo::demo(&mut workspace, report, fast),
-        Task::Bench { quick, write, json } => {
+        Task::Bench { beside: Some(Beside::Failover { runs, quick }), .. } => {
+            bench::failover(&mut workspace, runs, quick)
+        }
+        Task::Bench { beside: None, quick, write, json } => {
             bench::bench(&mut workspace, &bench::Wanted { quick, write, json })
         }
         Task::Deny { checks } => ci::deny(&workspace, &checks),

@@ -22,6 +22,7 @@ pub mod site;
 pub mod traffic;
 pub mod twins;
 pub mod undo;
+pub mod versus;
 pub mod wire;
 
 pub use nginx::{HTTP, PAGE_BYTES, SLOW_BYTES, SLOW_BYTES_PER_SECOND, UNEXPOSED};

@@ -1,12 +1,12 @@
-//! `geminus-lab`: the demonstration.
+//! `geminus-lab`: the demonstration, and failover measured beside keepalived.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use geminus_lab::demo::{self, Options};
-use geminus_lab::undo;
+use geminus_lab::{demo, undo, versus};
 
 /// Geminus in a real kernel: network namespaces, real clients, real servers.
 #[derive(Debug, Parser)]
@@ -30,6 +30,27 @@ enum Verb {
         #[arg(long)]
         fast: bool,
     },
+    /// Let the same faults happen to Geminus and to keepalived, and write what clients felt.
+    Versus {
+        /// The binary to measure.
+        #[arg(long, value_name = "PATH", default_value = "target/release/geminus")]
+        geminus: PathBuf,
+        /// Trials of each fault and product; those that take long get fewer.
+        #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=1000))]
+        runs: u32,
+        /// How long frames are lost, for each share of them.
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+        loss: u64,
+        /// Only products whose name contains this.
+        #[arg(long, value_name = "WORD")]
+        only: Option<String>,
+        /// Where the page goes.
+        #[arg(long, value_name = "PATH")]
+        page: Option<PathBuf>,
+        /// Where the figures go.
+        #[arg(long, value_name = "PATH")]
+        json: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -43,8 +64,13 @@ fn main() -> ExitCode {
 }
 
 fn play(verb: Verb) -> Result<bool> {
-    let Verb::Demo { geminus, report, fast } = verb;
-    demo::run(&Options { geminus, report, fast })
+    match verb {
+        Verb::Demo { geminus, report, fast } => demo::run(&demo::Options { geminus, report, fast }),
+        Verb::Versus { geminus, runs, loss, only, page, json } => {
+            let loss = Duration::from_secs(loss);
+            versus::run(&versus::Options { geminus, runs, loss, only, page, json }).map(|()| true)
+        }
+    }
 }
 
 #[allow(clippy::print_stderr, reason = "the last word of a program that failed")]

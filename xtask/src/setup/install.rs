@@ -75,7 +75,8 @@ fn mount_bpffs() -> Result<()> {
 }
 
 fn install_packages(packages: &[&str]) -> Result<()> {
-    let held_back = packages.contains(&"nginx").then(NginxHeldBack::new).transpose()?;
+    let services: Vec<_> = needs::SERVICES.into_iter().filter(|name| packages.contains(name)).collect();
+    let held_back = (!services.is_empty()).then(|| HeldBack::new(services)).transpose()?;
     // Lists that are missing or out of date show in the simulation; only then is it worth fetching them.
     let mut updated = false;
     if command::capture(apt_get(&["install", "--simulate"]).args(packages)).is_err() {
@@ -91,7 +92,7 @@ fn install_packages(packages: &[&str]) -> Result<()> {
         result = install();
     }
     result?;
-    held_back.map_or(Ok(()), NginxHeldBack::leave_stopped)
+    held_back.map_or(Ok(()), HeldBack::leave_stopped)
 }
 
 fn update_lists() -> Result<()> {
@@ -113,13 +114,15 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// Marks a policy as ours, so that one left behind by a killed set-up is recognised and removed.
 const POLICY_MARK: &str = "# Written by `cargo xtask setup` of Geminus; safe to remove.";
 
-/// While this lives, installing nginx starts no nginx: the project needs the program, not a web server on port 80.
-struct NginxHeldBack {
+/// While this lives, installing these packages starts none of their services: the project needs the programs, not a web
+/// server on port 80 nor a router that claims addresses.
+struct HeldBack {
+    services: Vec<&'static str>,
     policy_is_ours: bool,
 }
 
-impl NginxHeldBack {
-    fn new() -> Result<Self> {
+impl HeldBack {
+    fn new(services: Vec<&'static str>) -> Result<Self> {
         let policy_is_ours = match fs::read_to_string(POLICY) {
             Ok(text) => text.contains(POLICY_MARK),
             Err(_) => !Path::new(POLICY).exists(),
@@ -134,11 +137,11 @@ impl NginxHeldBack {
             }
             let mut file = fs::OpenOptions::new();
             let file = file.write(true).create_new(true).mode(0o755).open(POLICY);
-            let text = policy(std::process::id());
+            let text = policy(std::process::id(), &services);
             file.and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))
                 .with_context(|| format!("{POLICY} could not be written"))?;
         }
-        Ok(Self { policy_is_ours })
+        Ok(Self { services, policy_is_ours })
     }
 
     /// Neither running now, where somebody else's policy let it start, nor after the next boot.
@@ -146,20 +149,22 @@ impl NginxHeldBack {
         let quietly = |program: &str, arguments: &[&str]| {
             command::capture(Command::new(program).args(arguments).env("PATH", command::search_path()))
         };
-        if Path::new("/run/systemd/system").is_dir() {
-            quietly("systemctl", &["disable", "--now", "nginx"])?;
-        } else {
-            quietly("update-rc.d", &["nginx", "disable"])?;
-            if !self.policy_is_ours && Path::new("/run/nginx.pid").exists() {
-                quietly("service", &["nginx", "stop"])?;
+        for service in &self.services {
+            if Path::new("/run/systemd/system").is_dir() {
+                quietly("systemctl", &["disable", "--now", service])?;
+            } else {
+                quietly("update-rc.d", &[service, "disable"])?;
+                if !self.policy_is_ours && Path::new(&format!("/run/{service}.pid")).exists() {
+                    quietly("service", &[service, "stop"])?;
+                }
             }
+            println!("setup: {service} is installed but neither started nor enabled: the lab starts its own");
         }
-        println!("setup: nginx is installed but neither started nor enabled: the lab starts its own");
         Ok(())
     }
 }
 
-impl Drop for NginxHeldBack {
+impl Drop for HeldBack {
     fn drop(&mut self) {
         if self.policy_is_ours
             && let Err(error) = fs::remove_file(POLICY)
@@ -169,10 +174,12 @@ impl Drop for NginxHeldBack {
     }
 }
 
-/// Refuses actions on nginx for as long as this process lives, and nothing else: 101 is "forbidden by policy".
-fn policy(process: u32) -> String {
+/// Refuses actions on these services for as long as this process lives, and nothing else: 101 is "forbidden by policy".
+fn policy(process: u32, services: &[&str]) -> String {
+    let named: Vec<String> = services.iter().map(|service| format!("*{service}*")).collect();
+    let named = named.join(" | ");
     format!(
-        "#!/bin/sh\n{POLICY_MARK}\ncase \"$*\" in\n  *nginx*) kill -0 {process} 2>/dev/null && exit 101 ;;\nesac\nexit 0\n"
+        "#!/bin/sh\n{POLICY_MARK}\ncase \"$*\" in\n  {named}) kill -0 {process} 2>/dev/null && exit 101 ;;\nesac\nexit 0\n"
     )
 }
 
@@ -202,16 +209,18 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_forbids_nginx_and_nothing_else() {
-        let policy = policy(std::process::id());
-        assert_eq!(answer(&policy, "nginx"), Some(101));
-        assert_eq!(answer(&policy, "nginx.service"), Some(101));
+    fn the_policy_forbids_the_services_and_nothing_else() {
+        let policy = policy(std::process::id(), &needs::SERVICES);
+        for service in needs::SERVICES {
+            assert_eq!(answer(&policy, service), Some(101));
+            assert_eq!(answer(&policy, &format!("{service}.service")), Some(101));
+        }
         assert_eq!(answer(&policy, "cron"), Some(0));
     }
 
     #[test]
     fn the_policy_of_a_dead_setup_forbids_nothing() {
         // A process number beyond the kernel's largest.
-        assert_eq!(answer(&policy(u32::MAX >> 1), "nginx"), Some(0));
+        assert_eq!(answer(&policy(u32::MAX >> 1, &["nginx"]), "nginx"), Some(0));
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Program {
 }
 
 /// Every program that the lab, the demo and the benchmarks start.
-pub(crate) const PROGRAMS: [Program; 9] = [
+pub(crate) const PROGRAMS: [Program; 10] = [
     Program { name: "ip", why: "makes the lab's namespaces and links", package: IPROUTE },
     Program { name: "bridge", why: "shows what the lab's switches learnt", package: IPROUTE },
     Program {
@@ -46,7 +46,15 @@ pub(crate) const PROGRAMS: [Program; 9] = [
         why: "records what crossed a link when a lab test fails",
         package: Package::everywhere("tcpdump"),
     },
+    Program {
+        name: "keepalived",
+        why: "is what takeovers are measured beside",
+        package: Package::everywhere("keepalived"),
+    },
 ];
+
+/// Packages that bring a service with them; the project needs the program, and no service is ever started or enabled.
+pub(crate) const SERVICES: [&str; 2] = ["nginx", "keepalived"];
 
 const IPROUTE: Package = Package { fedora: "iproute", ..Package::everywhere("iproute2") };
 

@@ -1,0 +1,210 @@
+//! Side by side with keepalived: the same faults on the same ground in the same run.
+
+mod asker;
+mod contender;
+mod fault;
+mod figures;
+mod ground;
+mod keepalived;
+mod packet_socket;
+mod page;
+mod pulse;
+mod trial;
+
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use contender::Contender;
+use fault::Fault;
+use figures::{FaultFigures, Figures, Measured, Promised, Setting, Spread};
+use ground::Ground;
+use keepalived::{Adverts, Keepalived};
+use trial::Steadiness;
+
+/// What to measure and where it goes.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The binary under test.
+    pub geminus: PathBuf,
+    /// Trials of each fault and product; those that take long get fewer.
+    pub runs: u32,
+    /// How long loss lasts, for each share of it.
+    pub loss: Duration,
+    /// Only products whose name contains this.
+    pub only: Option<String>,
+    /// The page of documentation.
+    pub page: Option<PathBuf>,
+    /// The figures for programs.
+    pub json: Option<PathBuf>,
+}
+
+/// Content hosts behind the address, where the product has a use for them.
+const CONTENT_HOSTS: u8 = 2;
+/// A trial may be spoiled by the machine's other work so many times before it counts as a failure.
+const PATIENCE: usize = 4;
+/// Shares of frames lost.
+const LOSSES: [u32; 2] = [10, 30];
+
+/// Who is measured, in this order.
+#[derive(Debug, Clone, Copy)]
+enum Product {
+    Keepalived(Adverts),
+}
+
+impl Product {
+    const ALL: [Self; 3] = [
+        Self::Keepalived(Adverts::Shortest),
+        Self::Keepalived(Adverts::Short),
+        Self::Keepalived(Adverts::Default),
+    ];
+
+    fn on(self, ground: &Rc<Ground>, _options: &Options) -> Result<Box<dyn Contender>> {
+        Ok(match self {
+            Self::Keepalived(adverts) => Box::new(Keepalived::new(ground, adverts)?),
+        })
+    }
+
+    const fn promise(self) -> Option<Promised> {
+        match self {
+            Self::Keepalived(_) => None,
+        }
+    }
+}
+
+/// Measures everybody.
+///
+/// # Errors
+/// When the ground cannot be built, a product does not start, or a file cannot be written.
+pub fn run(options: &Options) -> Result<()> {
+    let begun = Instant::now();
+    let mut figures = Figures { setting: setting()?, ..Figures::default() };
+    let ground = Rc::new(Ground::build(CONTENT_HOSTS)?);
+    let mut chosen = Vec::new();
+    for product in Product::ALL {
+        let contender = product.on(&ground, options)?;
+        if options.only.as_ref().is_none_or(|only| contender.name().contains(only.as_str())) {
+            chosen.push(product);
+            let name = contender.name();
+            figures.products.push(Measured {
+                name,
+                method: contender.method(),
+                promise: product.promise(),
+                ..Measured::default()
+            });
+        }
+    }
+    for (product, measured) in chosen.iter().zip(&mut figures.products) {
+        faults(*product, &ground, options, measured)?;
+    }
+    drop(ground);
+    for percent in LOSSES {
+        let losses = loss(&chosen, options, percent)?;
+        for (measured, steadiness) in figures.products.iter_mut().zip(losses) {
+            say(&format!(
+                "{:27} {percent} % loss for {:.0} s: {} false failovers",
+                measured.name, steadiness.seconds, steadiness.false_failovers
+            ));
+            measured.steadiness.push(steadiness);
+        }
+    }
+    figures.setting.took = begun.elapsed().as_secs_f64();
+    for line in figures.products.iter().flat_map(Measured::missed) {
+        say(&format!("missed: {line}"));
+    }
+    write(options.page.as_deref(), || Ok(page::page(&figures)))?;
+    write(options.json.as_deref(), || Ok(serde_json::to_string_pretty(&figures)?))
+}
+
+fn faults(product: Product, ground: &Rc<Ground>, options: &Options, measured: &mut Measured) -> Result<()> {
+    let mut contender = product.on(ground, options)?;
+    for fault in Fault::ALL {
+        let mut outcomes = Vec::new();
+        let (mut turn, wanted) = (0, runs(options.runs, contender.as_ref(), fault));
+        while outcomes.len() < wanted {
+            match trial::fault(ground, contender.as_mut(), fault, turn) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(error) if measured.spoiled.len() < PATIENCE => {
+                    say(&format!("{} {} spoiled: {error:#}", measured.name, fault.name()));
+                    measured.spoiled.push(format!("{}: {error:#}", fault.name()));
+                    // A fault that was on when the trial was spoiled must not be on in the next.
+                    let _ = contender.reset();
+                    let _ = fault.pass(ground, contender.as_mut());
+                }
+                Err(error) => return Err(error).with_context(|| measured.name.clone()),
+            }
+            turn += 1;
+        }
+        let figures = FaultFigures { fault, outcomes };
+        tell(&measured.name, &figures);
+        measured.faults.push(figures);
+    }
+    Ok(())
+}
+
+/// Fewer where one takes long: nobody learns more from the tenth time that a second is a second.
+fn runs(wanted: u32, contender: &dyn Contender, fault: Fault) -> usize {
+    let slow = contender.detection() > Duration::from_secs(1);
+    let patient = fault.leaves_the_kernel() && contender.grace() > Duration::from_secs(1);
+    let share = match (slow, patient || fault == Fault::OneWay) {
+        (true, _) => 4,
+        (false, true) => 2,
+        (false, false) => 1,
+    };
+    (wanted / share).max(1) as usize
+}
+
+/// Everybody at once, each on ground of its own: nearly all of it is waiting.
+fn loss(products: &[Product], options: &Options, percent: u32) -> Result<Vec<Steadiness>> {
+    std::thread::scope(|scope| {
+        let start = |&product: &Product| {
+            scope.spawn(move || -> Result<Steadiness> {
+                let ground = Rc::new(Ground::build(CONTENT_HOSTS)?);
+                let mut contender = product.on(&ground, options)?;
+                trial::loss(&ground, contender.as_mut(), percent, options.loss)
+            })
+        };
+        let threads: Vec<_> = products.iter().map(start).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    })
+}
+
+fn tell(name: &str, figures: &FaultFigures) {
+    let Spread { median, max, .. } = figures.gaps();
+    let (runs, doubled) = (figures.outcomes.len(), figures.doubled());
+    say(&format!(
+        "{name:27} {:44} {runs:3} trials: median {median:7.1} ms, max {max:7.1} ms, two answered in {doubled}",
+        figures.fault.name()
+    ));
+}
+
+fn setting() -> Result<Setting> {
+    let system = rustix::system::uname();
+    let date = std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output()?;
+    let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = processors.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    Ok(Setting {
+        date: String::from_utf8_lossy(&date.stdout).trim().to_owned(),
+        kernel: system.release().to_string_lossy().into_owned(),
+        processor: model.map_or("unknown", |(_, name)| name).to_owned(),
+        processors: std::thread::available_parallelism()?.get(),
+        took: 0.0,
+    })
+}
+
+fn write(path: Option<&Path>, text: impl FnOnce() -> Result<String>) -> Result<()> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, text()?).with_context(|| format!("cannot write {}", path.display()))?;
+    say(&format!("written: {}", path.display()));
+    Ok(())
+}
+
+#[allow(clippy::print_stdout, reason = "a measurement of many minutes says how far it is")]
+fn say(line: &str) {
+    println!("  {line}");
+}
