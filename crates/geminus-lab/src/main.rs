@@ -41,7 +41,7 @@ enum Verb {
         /// How long frames are lost, for each share of them.
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
         loss: u64,
-        /// Only products whose name contains this.
+        /// Only products whose name contains this: geminus-fast, geminus-default, keepalived-10ms, -100ms, -1s.
         #[arg(long, value_name = "WORD")]
         only: Option<String>,
         /// Where the page goes.

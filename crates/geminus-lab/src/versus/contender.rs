@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::site::Site;
+use crate::twins::Twin;
+
 /// A product that moves an address between two nodes.
 pub(super) trait Contender {
+    /// Where it runs.
+    fn site(&self) -> &Site;
+
     /// Its name in the tables, with its timers.
     fn name(&self) -> String;
 
@@ -28,17 +34,17 @@ pub(super) trait Contender {
     fn reset(&mut self) -> Result<()>;
 
     /// Stops a node as an operator does; returns at once.
-    fn leave(&mut self, node: usize) -> Result<()>;
+    fn leave(&mut self, node: Twin) -> Result<()>;
 
     /// Kills all processes of a node.
-    fn kill(&mut self, node: usize) -> Result<()>;
+    fn kill(&mut self, node: Twin) -> Result<()>;
 
     /// Stops all processes of a node as SIGSTOP does.
-    fn freeze(&mut self, node: usize) -> Result<()>;
+    fn freeze(&mut self, node: Twin) -> Result<()>;
 
     /// Lets them go on.
-    fn thaw(&mut self, node: usize) -> Result<()>;
+    fn thaw(&mut self, node: Twin) -> Result<()>;
 
     /// How often a node has become active since the start.
-    fn promotions(&self, node: usize) -> Result<u64>;
+    fn promotions(&self, node: Twin) -> Result<u64>;
 }

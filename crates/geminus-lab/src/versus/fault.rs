@@ -3,13 +3,14 @@
 use anyhow::Result;
 
 use super::contender::Contender;
-use super::ground::{ALPHA, BETA, Ground};
+use super::ground::Ground;
+use crate::twins::Twin;
 
 /// One thing that happens to the active node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Fault {
-    /// Its ports on the switch forward nothing any more; it does not notice.
+    /// Its ports forward nothing any more; it does not notice.
     Silence,
     /// The cable to its LAN is pulled; it notices.
     Carrier,
@@ -23,6 +24,8 @@ pub(super) enum Fault {
     OneWay,
 }
 
+const ACTIVE: Twin = Twin::Alpha;
+
 impl Fault {
     pub(super) const ALL: [Self; 6] =
         [Self::Silence, Self::Carrier, Self::Goodbye, Self::Kill, Self::Freeze, Self::OneWay];
@@ -30,7 +33,7 @@ impl Fault {
     /// What it is called in the table.
     pub(super) const fn name(self) -> &'static str {
         match self {
-            Self::Silence => "silent death (its switch ports block)",
+            Self::Silence => "silent death (its ports block)",
             Self::Carrier => "carrier loss (its LAN cable is pulled)",
             Self::Goodbye => "planned stop (SIGTERM)",
             Self::Kill => "kill -9 of all its processes",
@@ -51,22 +54,22 @@ impl Fault {
 
     pub(super) fn happen(self, ground: &Ground, contender: &mut dyn Contender) -> Result<()> {
         match self {
-            Self::Silence => ground.block(ALPHA),
-            Self::Carrier => ground.pull_cable(ALPHA),
-            Self::Goodbye => contender.leave(ALPHA),
-            Self::Kill => contender.kill(ALPHA),
-            Self::Freeze => contender.freeze(ALPHA),
-            Self::OneWay => ground.cut_one_way(ALPHA, BETA),
+            Self::Silence => ground.block(ACTIVE),
+            Self::Carrier => ground.pull(ACTIVE),
+            Self::Goodbye => contender.leave(ACTIVE),
+            Self::Kill => contender.kill(ACTIVE),
+            Self::Freeze => contender.freeze(ACTIVE),
+            Self::OneWay => ground.cut_one_way(ACTIVE),
         }
     }
 
     /// Undoes what can be undone; the dead stay dead.
     pub(super) fn pass(self, ground: &Ground, contender: &mut dyn Contender) -> Result<()> {
         match self {
-            Self::Silence => ground.unblock(ALPHA),
-            Self::Carrier => ground.plug_in(ALPHA),
+            Self::Silence => ground.unblock(ACTIVE),
+            Self::Carrier => ground.plug(ACTIVE),
             Self::Goodbye | Self::Kill => Ok(()),
-            Self::Freeze => contender.thaw(ALPHA),
+            Self::Freeze => contender.thaw(ACTIVE),
             Self::OneWay => ground.mend(),
         }
     }

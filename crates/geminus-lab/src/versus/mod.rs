@@ -1,18 +1,16 @@
 //! Side by side with keepalived: the same faults on the same ground in the same run.
 
-mod asker;
 mod contender;
 mod fault;
 mod figures;
+mod geminus;
 mod ground;
 mod keepalived;
-mod packet_socket;
 mod page;
 mod pulse;
 mod trial;
 
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -20,6 +18,7 @@ use anyhow::{Context as _, Result};
 use contender::Contender;
 use fault::Fault;
 use figures::{FaultFigures, Figures, Measured, Promised, Setting, Spread};
+use geminus::{Geminus, Profile};
 use ground::Ground;
 use keepalived::{Adverts, Keepalived};
 use trial::Steadiness;
@@ -41,8 +40,6 @@ pub struct Options {
     pub json: Option<PathBuf>,
 }
 
-/// Content hosts behind the address, where the product has a use for them.
-const CONTENT_HOSTS: u8 = 2;
 /// A trial may be spoiled by the machine's other work so many times before it counts as a failure.
 const PATIENCE: usize = 4;
 /// Shares of frames lost.
@@ -51,24 +48,46 @@ const LOSSES: [u32; 2] = [10, 30];
 /// Who is measured, in this order.
 #[derive(Debug, Clone, Copy)]
 enum Product {
+    Geminus(Profile),
     Keepalived(Adverts),
 }
 
 impl Product {
-    const ALL: [Self; 3] = [
+    const ALL: [Self; 5] = [
+        Self::Geminus(Profile::Fast),
+        Self::Geminus(Profile::Default),
         Self::Keepalived(Adverts::Shortest),
         Self::Keepalived(Adverts::Short),
         Self::Keepalived(Adverts::Default),
     ];
 
-    fn on(self, ground: &Rc<Ground>, _options: &Options) -> Result<Box<dyn Contender>> {
+    fn make(self, options: &Options) -> Result<Box<dyn Contender>> {
         Ok(match self {
-            Self::Keepalived(adverts) => Box::new(Keepalived::new(ground, adverts)?),
+            Self::Geminus(profile) => Box::new(Geminus::new(&options.geminus, profile)?),
+            Self::Keepalived(adverts) => Box::new(Keepalived::new(adverts)?),
         })
+    }
+
+    /// Those whose names contain the word that was given.
+    fn chosen(options: &Options) -> Vec<Self> {
+        let wanted = |product: &Self| options.only.as_ref().is_none_or(|only| product.word().contains(only));
+        Self::ALL.into_iter().filter(wanted).collect()
+    }
+
+    /// What `--only` is compared with.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Geminus(Profile::Fast) => "geminus-fast",
+            Self::Geminus(Profile::Default) => "geminus-default",
+            Self::Keepalived(Adverts::Shortest) => "keepalived-10ms",
+            Self::Keepalived(Adverts::Short) => "keepalived-100ms",
+            Self::Keepalived(Adverts::Default) => "keepalived-1s",
+        }
     }
 
     const fn promise(self) -> Option<Promised> {
         match self {
+            Self::Geminus(profile) => Some(profile.promised()),
             Self::Keepalived(_) => None,
         }
     }
@@ -81,30 +100,15 @@ impl Product {
 pub fn run(options: &Options) -> Result<()> {
     let begun = Instant::now();
     let mut figures = Figures { setting: setting()?, ..Figures::default() };
-    let ground = Rc::new(Ground::build(CONTENT_HOSTS)?);
-    let mut chosen = Vec::new();
-    for product in Product::ALL {
-        let contender = product.on(&ground, options)?;
-        if options.only.as_ref().is_none_or(|only| contender.name().contains(only.as_str())) {
-            chosen.push(product);
-            let name = contender.name();
-            figures.products.push(Measured {
-                name,
-                method: contender.method(),
-                promise: product.promise(),
-                ..Measured::default()
-            });
-        }
+    let chosen = Product::chosen(options);
+    for &product in &chosen {
+        figures.products.push(faults(product, options)?);
     }
-    for (product, measured) in chosen.iter().zip(&mut figures.products) {
-        faults(*product, &ground, options, measured)?;
-    }
-    drop(ground);
     for percent in LOSSES {
         let losses = loss(&chosen, options, percent)?;
         for (measured, steadiness) in figures.products.iter_mut().zip(losses) {
             say(&format!(
-                "{:27} {percent} % loss for {:.0} s: {} false failovers",
+                "{:32} {percent} % loss for {:.0} s: {} false failovers",
                 measured.name, steadiness.seconds, steadiness.false_failovers
             ));
             measured.steadiness.push(steadiness);
@@ -118,20 +122,21 @@ pub fn run(options: &Options) -> Result<()> {
     write(options.json.as_deref(), || Ok(serde_json::to_string_pretty(&figures)?))
 }
 
-fn faults(product: Product, ground: &Rc<Ground>, options: &Options, measured: &mut Measured) -> Result<()> {
-    let mut contender = product.on(ground, options)?;
+/// Lets every fault happen to one product as often as wanted.
+fn faults(product: Product, options: &Options) -> Result<Measured> {
+    let mut contender = product.make(options)?;
+    let (name, method) = (contender.name(), contender.method());
+    let mut measured = Measured { name, method, promise: product.promise(), ..Measured::default() };
     for fault in Fault::ALL {
         let mut outcomes = Vec::new();
         let (mut turn, wanted) = (0, runs(options.runs, contender.as_ref(), fault));
         while outcomes.len() < wanted {
-            match trial::fault(ground, contender.as_mut(), fault, turn) {
+            match trial::fault(contender.as_mut(), fault, turn) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) if measured.spoiled.len() < PATIENCE => {
                     say(&format!("{} {} spoiled: {error:#}", measured.name, fault.name()));
                     measured.spoiled.push(format!("{}: {error:#}", fault.name()));
-                    // A fault that was on when the trial was spoiled must not be on in the next.
-                    let _ = contender.reset();
-                    let _ = fault.pass(ground, contender.as_mut());
+                    clear_away(contender.as_mut(), fault)?;
                 }
                 Err(error) => return Err(error).with_context(|| measured.name.clone()),
             }
@@ -141,7 +146,15 @@ fn faults(product: Product, ground: &Rc<Ground>, options: &Options, measured: &m
         tell(&measured.name, &figures);
         measured.faults.push(figures);
     }
-    Ok(())
+    Ok(measured)
+}
+
+/// A fault that was on when its trial was spoiled must not be on in the next.
+fn clear_away(contender: &mut dyn Contender, fault: Fault) -> Result<()> {
+    let ground = Ground::of(contender.site())?;
+    // A process that is gone cannot be thawed, and need not be.
+    let _ = fault.pass(&ground, contender);
+    contender.reset()
 }
 
 /// Fewer where one takes long: nobody learns more from the tenth time that a second is a second.
@@ -161,9 +174,8 @@ fn loss(products: &[Product], options: &Options, percent: u32) -> Result<Vec<Ste
     std::thread::scope(|scope| {
         let start = |&product: &Product| {
             scope.spawn(move || -> Result<Steadiness> {
-                let ground = Rc::new(Ground::build(CONTENT_HOSTS)?);
-                let mut contender = product.on(&ground, options)?;
-                trial::loss(&ground, contender.as_mut(), percent, options.loss)
+                let mut contender = product.make(options)?;
+                trial::loss(contender.as_mut(), percent, options.loss)
             })
         };
         let threads: Vec<_> = products.iter().map(start).collect();
@@ -178,7 +190,7 @@ fn tell(name: &str, figures: &FaultFigures) {
     let Spread { median, max, .. } = figures.gaps();
     let (runs, doubled) = (figures.outcomes.len(), figures.doubled());
     say(&format!(
-        "{name:27} {:44} {runs:3} trials: median {median:7.1} ms, max {max:7.1} ms, two answered in {doubled}",
+        "{name:32} {:44} {runs:3} trials: median {median:7.1} ms, max {max:7.1} ms, two answered in {doubled}",
         figures.fault.name()
     ));
 }

@@ -30,7 +30,7 @@ const GAPS: &str = "Milliseconds without an answer while the fault was on: media
 
 const AFTER: &str = "The same from the moment when the blocked ports forward again, the cable is in, the processes go on, the cut is mended. `> N`: still silent at the end of the trial.";
 
-const DOUBLES: &str = "A third machine asks by ARP who has the address, a hundred times a second, from the fault on: in how many trials two nodes answered the same question, and for how long at most. A node whose ports are blocked cannot be asked; it counts once it is back.";
+const DOUBLES: &str = "A third machine asks by ARP (and by neighbour solicitation, where the address has an IPv6 twin) who has the address, two hundred times a second, from the fault on: in how many trials two nodes answered within 20 ms of each other with the first still answering, and for how long at most. A node whose ports are blocked cannot be asked; it counts once it is back.";
 
 fn table(
     text: &mut String,

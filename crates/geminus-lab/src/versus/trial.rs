@@ -1,17 +1,17 @@
 //! One fault, once: both nodes fresh, a client that asks all the time, somebody who watches, and what they saw.
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Serialize;
 
+use crate::observer::{Holders, Observer};
 use crate::site::CLUSTER;
+use crate::twins::Twin;
 
-use super::asker::{Asked, Asker};
 use super::contender::Contender;
 use super::fault::Fault;
-use super::ground::{BETA, Ground};
+use super::ground::Ground;
 use super::pulse::{Beats, Gap, Pulse, Question};
 
 /// What one fault did.
@@ -59,45 +59,40 @@ const BEFORE: Duration = Duration::from_millis(300);
 const AFTER: Duration = Duration::from_millis(2500);
 
 /// Lets one fault happen. `turn` spreads the moments over an interval of the contender's timers.
-pub(super) fn fault(
-    ground: &Rc<Ground>,
-    contender: &mut dyn Contender,
-    fault: Fault,
-    turn: u32,
-) -> Result<Outcome> {
+pub(super) fn fault(contender: &mut dyn Contender, fault: Fault, turn: u32) -> Result<Outcome> {
     contender.start().with_context(|| format!("{} does not start", contender.name()))?;
-    let observed = watch(ground, contender, fault, turn);
+    let observed = watch(contender, fault, turn);
     let reset = contender.reset();
     let outcome = observed?;
     reset?;
     Ok(outcome)
 }
 
-fn watch(ground: &Rc<Ground>, contender: &mut dyn Contender, fault: Fault, turn: u32) -> Result<Outcome> {
-    let clock = Instant::now();
+fn watch(contender: &mut dyn Contender, fault: Fault, turn: u32) -> Result<Outcome> {
+    let (ground, clock) = (Ground::of(contender.site())?, Instant::now());
     let questions: &[Question] =
         if contender.has_servers() { &[Question::Ping, Question::Echo] } else { &[Question::Ping] };
     let pulses = questions
         .iter()
-        .map(|&question| Pulse::start(ground.client(), CLUSTER.v4, question, clock))
+        .map(|&question| Pulse::start(&ground.client, CLUSTER.v4, question, clock))
         .collect::<Result<Vec<_>>>()?;
-    let watcher = ground.watcher()?;
-    let asker = Asker::start(&watcher.namespace, watcher.addresses.v4, CLUSTER.v4, clock)?;
+    let observer = Observer::start(contender.site(), CLUSTER)?;
     std::thread::sleep(BEFORE + offset(contender.detection(), turn));
 
     let happened = clock.elapsed();
-    fault.happen(ground, contender)?;
+    fault.happen(&ground, contender)?;
     std::thread::sleep(observation(contender, fault));
     let passed = clock.elapsed();
-    fault.pass(ground, contender)?;
+    fault.pass(&ground, contender)?;
     if fault.passes() {
         std::thread::sleep(AFTER + contender.detection());
     }
     let moments = Moments { happened, passed, passes: fault.passes() };
 
-    let asked = asker.stop()?;
+    let mut seen = observer.stop()?;
+    seen.answers.retain(|answer| answer.at >= clock + happened);
     let beats = pulses.into_iter().map(Pulse::stop).collect::<Result<Vec<_>>>()?;
-    judge(ground, moments, &beats, &asked)
+    judge(&ground, moments, &beats, &seen)
 }
 
 /// Until the slowest reaction that the configuration allows is over, and some more.
@@ -118,20 +113,17 @@ struct Moments {
     passes: bool,
 }
 
-fn judge(ground: &Ground, moments: Moments, beats: &[Beats], asked: &[Asked]) -> Result<Outcome> {
+fn judge(ground: &Ground, moments: Moments, beats: &[Beats], seen: &Holders) -> Result<Outcome> {
     let Moments { happened, passed, passes } = moments;
     let before = Silence::worst(beats, Duration::ZERO, happened.saturating_sub(Duration::from_millis(5)));
     ensure!(before.lost <= 2, "{} questions had no answer before anything happened", before.lost);
-    let spacing = asked.last().map_or(0.0, |last| milliseconds(last.at) / asked.len() as f64);
-    let since = asked.iter().filter(|asked| asked.at >= happened);
-    let both = since.clone().filter(|asked| asked.holders.len() > 1).count();
-    let last = since.filter(|asked| !asked.holders.is_empty()).next_back();
+    let last = seen.answers.last();
     Ok(Outcome {
         fault: Silence::worst(beats, happened, if passes { passed } else { Duration::MAX }),
         after: passes.then(|| Silence::worst(beats, passed, Duration::MAX)),
         asked: beats.iter().map(Beats::sent).sum(),
-        both_ms: both as f64 * spacing,
-        moved: last.is_some_and(|asked| asked.holders.contains(&ground.macs[BETA])),
+        both_ms: milliseconds(seen.more_than_one()),
+        moved: last.is_some_and(|answer| answer.mac == ground.mac(Twin::Beta)),
         blind_ms: beats.iter().map(|beats| milliseconds(beats.longest_pause())).fold(0.0, f64::max),
     })
 }
@@ -149,18 +141,14 @@ impl Silence {
 }
 
 /// Loses frames for a while and counts what the backup makes of it.
-pub(super) fn loss(
-    ground: &Rc<Ground>,
-    contender: &mut dyn Contender,
-    percent: u32,
-    time: Duration,
-) -> Result<Steadiness> {
+pub(super) fn loss(contender: &mut dyn Contender, percent: u32, time: Duration) -> Result<Steadiness> {
     contender.start().with_context(|| format!("{} does not start", contender.name()))?;
-    let before = contender.promotions(BETA)?;
+    let ground = Ground::of(contender.site())?;
+    let before = contender.promotions(Twin::Beta)?;
     ground.lose(percent)?;
     std::thread::sleep(time);
     ground.mend()?;
-    let false_failovers = contender.promotions(BETA)? - before;
+    let false_failovers = contender.promotions(Twin::Beta)? - before;
     contender.reset()?;
     Ok(Steadiness { percent, seconds: time.as_secs_f64(), false_failovers })
 }
