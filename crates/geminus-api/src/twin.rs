@@ -53,7 +53,7 @@ impl Standing {
 pub struct Failover {
     /// Whether they would, and no connection would be lost.
     pub ready: bool,
-    /// If not, why, in words; the worst first.
+    /// Why not; or, although they would, what is not as it should be.
     pub because: Option<String>,
 }
 
@@ -64,6 +64,8 @@ pub struct PartnerStatus {
     pub name: String,
     /// `unheard`, `alive`, `suspect`, `mute` (its program answers, its daemon does not) or `gone`.
     pub state: String,
+    /// Its own address.
+    pub address: IpAddr,
     /// The paths to it, in the order of the configuration.
     pub paths: Vec<PathStatus>,
     /// What it reaches, as it says.
@@ -143,4 +145,7 @@ pub struct HeartbeatStatus {
 pub struct TakeoverQuery {
     /// Every cluster of its group moves with it; none: every group that the node has a role in.
     pub cluster: Option<String>,
+    /// Also where connections may be lost because replication is not complete.
+    #[serde(default)]
+    pub force: bool,
 }

@@ -7,6 +7,7 @@
 mod changes;
 mod flood;
 pub mod frame;
+mod ha_config;
 mod heard;
 mod instant;
 mod lease;
@@ -14,7 +15,11 @@ mod orders;
 mod pace;
 mod port;
 mod reload;
+mod standing;
 mod told;
+mod twin;
+mod twin_told;
+mod words;
 mod work;
 
 #[cfg(test)]
@@ -26,6 +31,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::announce::Announcer;
+use crate::ha;
 use crate::journal::{Event, EventKind, Journal};
 use crate::model::{Cluster, Node, Site};
 use crate::neighbour::{Evidence, Mac, Neighbours, Reach, Route};
@@ -34,13 +40,17 @@ use crate::plan::{Link, Overrides};
 use self::flood::Flood;
 use self::lease::Lease;
 use self::port::Ports;
+use self::twin::{Leaving, Twin};
 use self::work::{Job, Request, Staged};
 
 pub use self::frame::Claim;
+pub use self::ha_config::{Partner, group_addresses, ha_config, partners};
 pub use self::instant::Instant;
 pub use self::orders::{Order, Refusal, Wish};
 pub(crate) use self::pace::Pace;
 pub use self::port::Interface;
+pub use self::standing::{Failover, Standing};
+pub use self::twin::{LEAVE_PATIENCE, TAKEOVER_PATIENCE};
 
 /// How long a node that finds nobody forwarding waits for its servers' hardware addresses before it goes active anyway.
 pub const WARM_PATIENCE: Duration = Duration::from_secs(2);
@@ -111,6 +121,32 @@ pub enum Input {
         /// What is wanted.
         order: Order,
     },
+    /// An operator wants this node to be active for what its partner is active for.
+    Takeover {
+        /// Who waits.
+        ticket: Ticket,
+        /// Only for the group of this cluster; none: for every group that the node has a role in.
+        cluster: Option<String>,
+        /// Also where connections may be lost because replication is not complete.
+        force: bool,
+    },
+    /// Something happened at the heartbeat thread.
+    Twin(ha::HaEvent),
+    /// How things are at the heartbeat thread: every now and then, and after each change.
+    TwinView(ha::HaView),
+    /// The heartbeat thread has done [`ha::Input::Stop`].
+    TwinLeft,
+    /// A frame between partners was not authentic, or not of a partner: in words.
+    TwinSecurity(String),
+    /// In what the configuration of a partner differs, one line each.
+    ConfigDifference {
+        /// Index of the partner.
+        peer: usize,
+        /// The lines.
+        lines: Vec<String>,
+    },
+    /// A program of `[hooks]` could not be started, failed, or took too long: in words.
+    HookFailed(String),
     /// A configuration was read, or could not be.
     Reload {
         /// Who waits; none: a signal asked.
@@ -166,6 +202,15 @@ pub enum Effect {
         /// Hardware address of the interface.
         mac: Mac,
     },
+    /// The heartbeat thread hears this.
+    Twin(ha::Input),
+    /// The heartbeat thread works with what [`Director::twin_config`] and its fellows say now.
+    TwinSite,
+    /// The heartbeat thread announces this address again, or every one it owns.
+    TwinAgain {
+        /// None: every one.
+        address: Option<IpAddr>,
+    },
     /// Tell a waiting caller what is different now, or why nothing is.
     Answer {
         /// Who waits.
@@ -197,19 +242,12 @@ pub struct Start {
     pub interfaces: Vec<Interface>,
     /// What was left of the lease when the data plane was opened; zero: nobody forwarded.
     pub lease_remaining: Duration,
+    /// The longest of the leases of groups with a backup, likewise.
+    pub group_lease_remaining: Duration,
     /// Whether the data plane was found running.
     pub adopted: bool,
     /// Spreads the probes; any number will do.
     pub seed: u64,
-}
-
-/// What the node is for one cluster, and why.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// Whether it owns the cluster's addresses.
-    pub active: bool,
-    /// Why, in words.
-    pub because: String,
 }
 
 /// The machine.
@@ -230,6 +268,9 @@ pub struct Director {
     attached: bool,
     attach_told: bool,
     attach_retry: Option<Instant>,
+    /// What is known of partners; none where no cluster has a backup.
+    twin: Option<Twin>,
+    leaving: Option<Leaving>,
     stopping: bool,
     /// What each server address is called.
     names: BTreeMap<IpAddr, String>,
@@ -245,7 +286,9 @@ impl Director {
     pub fn new(start: Start, now: Instant) -> Self {
         let mut director = Self {
             ports: Ports::new(&start.node.interface, start.interfaces),
-            lease: Lease::new(start.site.ha.lease),
+            lease: Lease::new(start.site.ha.lease, now),
+            twin: Twin::of(&start.site, &start.node.name),
+            leaving: None,
             node: start.node,
             site: start.site,
             overrides: start.overrides,
@@ -267,7 +310,9 @@ impl Director {
         };
         director.want_servers();
         director.effects.push_back(Effect::ReadNeighbours);
-        director.begin(start.adopted, start.lease_remaining, now);
+        let leases = [start.lease_remaining, start.group_lease_remaining];
+        director.begin(start.adopted, leases, now);
+        director.tell_fit();
         director
     }
 
@@ -299,6 +344,15 @@ impl Director {
                 self.tell(EventKind::Resynced, message, now);
                 self.neighbours.routes_changed(now);
             }
+            Input::Takeover { ticket, cluster, force } => {
+                self.takeover(ticket, cluster.as_deref(), force, now);
+            }
+            Input::Twin(event) => self.twin_event(event, now),
+            Input::TwinView(view) => self.twin_view_came(view, now),
+            Input::TwinLeft => self.twin_left(now),
+            Input::TwinSecurity(what) => self.tell_bounded(EventKind::TwinSecurity, what, now),
+            Input::ConfigDifference { peer, lines } => self.config_difference(peer, lines, now),
+            Input::HookFailed(what) => self.tell_bounded(EventKind::HookFailed, what, now),
             Input::Order { ticket, order } => self.waiting.push_back(Request::Order { ticket, order }),
             Input::Reload { ticket, outcome } => self.reload(ticket, outcome, now),
             Input::Applied(outcome) => self.applied(outcome, now),
@@ -318,6 +372,10 @@ impl Director {
         }
         if self.attach_retry.is_some_and(|due| due <= now) {
             self.attach(now);
+        }
+        self.end_takeovers(Some(now));
+        if self.leaving.is_some_and(|leaving| leaving.until <= now) {
+            return self.twin_left(now);
         }
         self.neighbours.handle_timeout(now);
         self.announcer.handle_timeout(now);
@@ -342,6 +400,8 @@ impl Director {
             self.flood.poll_timeout(),
             self.cold_until,
             self.attach_retry,
+            self.twin_timeout(),
+            self.leaving.map(|leaving| leaving.until),
             staged,
         ]
         .into_iter()
@@ -384,42 +444,29 @@ impl Director {
         self.neighbours.route(server)
     }
 
-    /// What the node is for a cluster.
-    pub fn standing(&self, cluster: &Cluster) -> Standing {
-        let node = &self.node.name;
-        let standby = |because: String| Standing { active: false, because };
-        if cluster.primary != *node {
-            return standby(format!("node {} is the primary", cluster.primary));
-        }
-        if !self.lease.is_held() {
-            return standby("waiting for the servers' hardware addresses".to_owned());
-        }
-        let because = match self.ports.own() {
-            None => format!("node {node} is the primary, but interface {} is gone", self.node.interface),
-            Some(port) if !port.up => {
-                format!("node {node} is the primary, but interface {} is down", port.name)
-            }
-            Some(_) if !self.attached => {
-                format!(
-                    "node {node} is the primary, but the program is not attached to {}",
-                    self.node.interface
-                )
-            }
-            Some(_) => format!("node {node} is the primary"),
-        };
-        Standing { active: true, because }
+    /// The interface that the node works on, if it is there.
+    pub fn own_interface(&self) -> Option<&Interface> {
+        self.ports.own()
     }
 
     /// The state of the node in one line, for a supervisor.
     pub fn summary(&self) -> String {
-        let ours = self.ours().count();
+        let of_node = || self.site.clusters.iter().filter(|cluster| cluster.is_of(&self.node.name));
+        let (clusters, active) =
+            (of_node().count(), of_node().filter(|one| self.standing(one).active).count());
         let servers = self.names.len();
         let resolved = self.neighbours.reaches().count();
-        let state = if self.lease.is_held() { "active" } else { "standby" };
-        format!("{state} for {ours} clusters, {resolved} of {servers} servers resolved")
+        let partners = self.twin_view().map_or(&[][..], |view| &view.peers);
+        let partners: String =
+            partners.iter().map(|peer| format!(", {} {}", peer.name, peer.state)).collect();
+        format!(
+            "active for {active} of {clusters} clusters, {resolved} of {servers} servers resolved{partners}"
+        )
     }
 
+    /// The clusters that no other node takes over.
     fn ours(&self) -> impl Iterator<Item = &Cluster> {
-        self.site.clusters.iter().filter(|cluster| cluster.primary == self.node.name)
+        let alone = |cluster: &&Cluster| cluster.primary == self.node.name && cluster.backup.is_none();
+        self.site.clusters.iter().filter(alone)
     }
 }

@@ -101,12 +101,74 @@ event_kinds! {
     AttachFailed = "attach-failed", Warn;
     /// Another machine announces a cluster address.
     AddressClaimed = "address-claimed", Warn;
+    /// The node has become active for a group of clusters.
+    WentActive = "went-active", Info;
+    /// The node is no longer active for a group of clusters, or not yet.
+    WentStandby = "went-standby", Info;
+    /// A partner is silent, and it is being found out whether it is dead.
+    Suspecting = "suspecting", Info;
+    /// The suspicion was wrong.
+    Unsuspected = "unsuspected", Info;
+    /// The node has given a group of clusters up and forwards what still comes.
+    Yielded = "yielded", Info;
+    /// Both partners were active for a group; one has yielded.
+    Duel = "duel", Warn;
+    /// A partner is heard: for the first time, or again.
+    PartnerUp = "partner-up", Info;
+    /// A partner is not heard any more.
+    PartnerDown = "partner-down", Warn;
+    /// Something comes by a path again.
+    PathUp = "path-up", Info;
+    /// Nothing comes by a path any more.
+    PathDown = "path-down", Warn;
+    /// Another number of reach targets answers.
+    ReachChanged = "reach-changed", Info;
+    /// A partner has another configuration.
+    ConfigDiffers = "config-differs", Warn;
+    /// In what a partner's configuration differs.
+    ConfigDifference = "config-difference", Info;
+    /// A partner has the same configuration again.
+    ConfigAgrees = "config-agrees", Info;
+    /// The node cannot tell whether its partner is dead or itself is off the network, and holds back.
+    Isolated = "isolated", Warn;
+    /// The node did not run for a while; it asks before it claims.
+    Paused = "paused", Warn;
+    /// An operator's takeover cannot be carried out.
+    TakeoverRefused = "takeover-refused", Info;
+    /// Frames between partners were not authentic, or not of a partner.
+    TwinSecurity = "twin-security", Warn;
+    /// Both partners remember the same flows.
+    SyncComplete = "sync-complete", Info;
+    /// They no longer do: a takeover may lose connections.
+    SyncLost = "sync-lost", Warn;
+    /// A program of `[hooks]` could not be started, failed, or took too long.
+    HookFailed = "hook-failed", Warn;
     /// The kernel dropped netlink messages; everything was read anew.
     Resynced = "resynced", Info;
     /// The daemon leaves.
     Stopping = "stopping", Info;
     /// The daemon leaves and the data plane goes on for a while.
     Detached = "detached", Info;
+}
+
+impl EventKind {
+    /// The event of `[hooks]` that a kind is, if it is one.
+    pub const fn hook(self) -> Option<&'static str> {
+        match self {
+            Self::Active | Self::WentActive => Some("go-active"),
+            Self::Standby | Self::WentStandby => Some("go-standby"),
+            Self::PartnerUp => Some("partner-up"),
+            Self::PartnerDown => Some("partner-down"),
+            Self::PathUp => Some("path-up"),
+            Self::PathDown => Some("path-down"),
+            Self::ServerBack => Some("server-up"),
+            Self::ServerSilent => Some("server-down"),
+            Self::ConfigDiffers => Some("config-differs"),
+            Self::AddressClaimed => Some("address-claimed"),
+            Self::Duel => Some("duel"),
+            _ => None,
+        }
+    }
 }
 
 /// The last [`EVENTS_KEPT`] events.
@@ -162,6 +224,13 @@ mod tests {
         assert_eq!(journal.after(0).count(), EVENTS_KEPT);
         assert_eq!(journal.after(0).next().map(|event| event.number), Some(6));
         assert_eq!(journal.last(), EVENTS_KEPT as u64 + 5);
+    }
+
+    #[test]
+    fn every_hook_is_run_by_some_kind_and_no_kind_runs_another() {
+        let run: std::collections::BTreeSet<_> =
+            EventKind::ALL.iter().filter_map(|kind| kind.hook()).collect();
+        assert_eq!(run, crate::model::HOOK_EVENTS.into_iter().collect());
     }
 
     #[test]

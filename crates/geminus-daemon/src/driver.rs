@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use geminus_api::{ApiError, Changed, Event, Outcome, Request};
+use geminus_api::{ApiError, Changed, Event, Outcome, Request, TakeoverQuery};
 use geminus_core::director::{Director, Effect, Input, Instant, Order, Refusal, Ticket, Wish};
 use geminus_core::journal::{self, EventKind, Severity};
 use geminus_core::model::Site;
@@ -216,6 +216,8 @@ impl Driver {
                     let outcome = self.parts.plane.attach(mac);
                     self.hear(Input::Attached(outcome));
                 }
+                // Nobody hears it without a heartbeat thread.
+                Effect::Twin(_) | Effect::TwinSite | Effect::TwinAgain { .. } => {}
                 Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
                 Effect::Tell(event) => self.tell(&event),
                 Effect::Ready => self.supervisor.ready(self.parts.director.summary()),
@@ -258,7 +260,7 @@ impl Driver {
                 let process = Process {
                     config: &self.parts.config,
                     config_digest: &self.config_digest,
-                    uptime: self.parts.started.now().elapsed(),
+                    now: self.parts.started.now(),
                 };
                 Outcome::Status(status::status(director, plane, &process))
             }
@@ -272,11 +274,11 @@ impl Driver {
             Request::Weight(query) => {
                 return self.order(answer, query.server, query.cluster, Wish::Weight(query.weight));
             }
-            Request::Takeover(_) => Outcome::Error(ApiError {
-                message: "this node has no partner to take anything over from".to_owned(),
-                hint: Some("name a backup in the configuration of the cluster".to_owned()),
-                details: Vec::new(),
-            }),
+            Request::Takeover(query) => {
+                let ticket = self.ticket(answer);
+                let TakeoverQuery { cluster, force } = query;
+                return self.hear(Input::Takeover { ticket, cluster, force });
+            }
             Request::Reload => {
                 let ticket = self.ticket(answer);
                 return self.begin_reload(Some(ticket));

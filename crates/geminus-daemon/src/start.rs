@@ -71,6 +71,7 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
         overrides: found.overrides,
         interfaces,
         lease_remaining: found.lease_remaining,
+        group_lease_remaining: Duration::ZERO,
         adopted: found.adopted,
         seed: u64::from(std::process::id()),
     };

@@ -1,12 +1,15 @@
 //! What the API tells about the node: the director's view and the data plane's readings side by side.
 
+mod twin;
+
 use std::collections::HashMap;
 
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, DataPlane, Fill, FlowRow, Flows, FlowsQuery, Role, ServerRow,
-    ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status,
+    ClusterState, ClusterStatus, Counter, DataPlane, Failover, Fill, FlowRow, Flows, FlowsQuery, Role,
+    ServerRow, ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status,
 };
-use geminus_core::director::Director;
+use geminus_core::director::{Director, Instant};
+use geminus_core::ha;
 use geminus_core::model::{Cluster, Method, Select, Server, Service, Site};
 use geminus_core::neighbour::{Mac, Reach, Route};
 use geminus_core::plan::{Place, server_identity};
@@ -27,7 +30,7 @@ const FLOWS_USUAL: u32 = 1_000;
 pub(crate) struct Process<'a> {
     pub(crate) config: &'a std::path::Path,
     pub(crate) config_digest: &'a str,
-    pub(crate) uptime: std::time::Duration,
+    pub(crate) now: Instant,
 }
 
 /// The whole node.
@@ -38,14 +41,14 @@ pub(crate) fn status(director: &Director, plane: &mut Plane, process: &Process<'
         address: node.address,
         daemon_version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        uptime_seconds: process.uptime.as_secs_f64(),
+        uptime_seconds: process.now.elapsed().as_secs_f64(),
         config: process.config.display().to_string(),
         config_digest: process.config_digest.to_owned(),
         data_plane: data_plane(director, plane),
-        clusters: clusters(director, plane),
-        partners: Vec::new(),
-        reach: None,
-        heartbeats: None,
+        clusters: clusters(director, plane, process.now),
+        partners: twin::partners(director, process.now),
+        reach: twin::reach(director),
+        heartbeats: twin::heartbeats(director),
         counters: counters(plane),
     }
 }
@@ -140,7 +143,7 @@ fn data_plane(director: &Director, plane: &mut Plane) -> DataPlane {
     }
 }
 
-fn clusters(director: &Director, plane: &mut Plane) -> Vec<ClusterStatus> {
+fn clusters(director: &Director, plane: &mut Plane, now: Instant) -> Vec<ClusterStatus> {
     let readings = readings(plane);
     let remaining = plane.data().lease_remaining();
     let cluster_status = |(index, cluster): (usize, &Cluster)| {
@@ -151,15 +154,21 @@ fn clusters(director: &Director, plane: &mut Plane) -> Vec<ClusterStatus> {
             addresses: cluster.addresses.clone(),
             state: if standing.active { ClusterState::Active } else { ClusterState::Standby },
             because: standing.because,
-            role: role(director, cluster),
-            standing: if standing.active { Standing::Active } else { Standing::Standby },
-            since_seconds: None,
-            group: director.site().group_of(index),
-            epoch: 0,
-            partner: None,
-            partner_standing: None,
-            waiting: None,
-            failover: None,
+            role: match standing.role {
+                Some(ha::Role::Primary) => Role::Primary,
+                Some(ha::Role::Backup) => Role::Backup,
+                None => Role::None,
+            },
+            standing: word(standing.standing),
+            since_seconds: standing.since.map(|since| now.since(since).as_secs_f64()),
+            group: standing.group,
+            epoch: standing.epoch,
+            partner: standing.partner,
+            partner_standing: standing.partner_standing.map(word),
+            waiting: standing.waiting,
+            failover: standing
+                .failover
+                .map(|failover| Failover { ready: failover.ready, because: failover.because }),
             lease_remaining_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
             services: services(director, cluster, index, &readings),
         }
@@ -167,15 +176,13 @@ fn clusters(director: &Director, plane: &mut Plane) -> Vec<ClusterStatus> {
     director.site().clusters.iter().enumerate().map(cluster_status).collect()
 }
 
-/// What the node is for a cluster in normal times.
-fn role(director: &Director, cluster: &Cluster) -> Role {
-    let node = &director.node().name;
-    if cluster.primary == *node {
-        Role::Primary
-    } else if cluster.is_of(node) {
-        Role::Backup
-    } else {
-        Role::None
+const fn word(standing: ha::Standing) -> Standing {
+    match standing {
+        ha::Standing::Starting => Standing::Starting,
+        ha::Standing::Standby => Standing::Standby,
+        ha::Standing::Suspecting => Standing::Suspecting,
+        ha::Standing::Active => Standing::Active,
+        ha::Standing::Yielding => Standing::Yielding,
     }
 }
 

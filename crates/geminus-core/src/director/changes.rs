@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use super::orders;
-use crate::model::{Affinity, Cluster, Select, Server, Service, Site, Unexposed};
+use crate::model::{Affinity, Cluster, Ha, Path, Recovery, Select, Server, Service, Site, Unexposed};
 use crate::plan::{Overrides, server_identity};
 
 /// Every difference that the node's data plane sees.
@@ -30,13 +30,44 @@ pub(super) fn of_sites(before: &Site, after: &Site, node: &str) -> Vec<String> {
     setting("timeout of udp flows", ms(old.udp), ms(new.udp));
     setting("timeout of first packets", ms(old.first), ms(new.first));
 
+    of_ha(&before.ha, &after.ha, &mut changes);
     let ours = |site: &'_ Site| -> Vec<Cluster> {
-        site.clusters.iter().filter(|cluster| cluster.primary == node).cloned().collect()
+        site.clusters.iter().filter(|cluster| cluster.is_of(node)).cloned().collect()
     };
     let (before, after) = (ours(before), ours(after));
     let name = |cluster: &Cluster| format!("cluster {}", cluster.name);
     compare(&before, &after, name, &mut changes, of_clusters);
     changes
+}
+
+/// What high availability works with, but for the lease.
+fn of_ha(before: &Ha, after: &Ha, changes: &mut Vec<String>) {
+    let ms = |time: Duration| format!("{} ms", time.as_millis());
+    let recovery = |recovery: Recovery| match recovery {
+        Recovery::Auto => "auto".to_owned(),
+        Recovery::Manual => "manual".to_owned(),
+    };
+    let (old, new) = (before.timers, after.timers);
+    let settings = [
+        ("heartbeat", ms(old.heartbeat), ms(new.heartbeat)),
+        ("suspect", old.suspect.to_string(), new.suspect.to_string()),
+        ("probes", old.probes.to_string(), new.probes.to_string()),
+        ("confirm", ms(old.confirm), ms(new.confirm)),
+        ("recovery", recovery(before.recovery), recovery(after.recovery)),
+        ("stable", ms(before.stable), ms(after.stable)),
+        ("alone_after", ms(before.alone_after), ms(after.alone_after)),
+    ];
+    for (what, old, new) in settings {
+        if old != new {
+            changes.push(format!("{what} {old} -> {new}"));
+        }
+    }
+    let path = |path: &Path| format!("path {} - {}", path.addresses[0], path.addresses[1]);
+    compare(&before.paths, &after.paths, path, changes, |_, _, _| ());
+    compare(&before.reach, &after.reach, |target| format!("reach target {target}"), changes, |_, _, _| ());
+    if before.hooks != after.hooks {
+        changes.push("hooks changed".to_owned());
+    }
 }
 
 /// Every server of this name that something else is wanted of.
@@ -66,6 +97,9 @@ pub(super) fn of_overrides(
 
 fn of_clusters(before: &Cluster, after: &Cluster, changes: &mut Vec<String>) {
     let place = format!("cluster {}", after.name);
+    differs(&place, "primary", &before.primary, &after.primary, changes);
+    let backup = |cluster: &Cluster| cluster.backup.clone().unwrap_or_else(|| "none".to_owned());
+    differs(&place, "backup", backup(before), backup(after), changes);
     differs(&place, "ping", before.ping, after.ping, changes);
     let word = |unexposed| match unexposed {
         Unexposed::Drop => "drop",

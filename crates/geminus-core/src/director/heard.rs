@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::port::{Interface, PortChange};
-use super::{Claim, DEFEND_INTERVAL, Director, Effect, Instant, frame, orders};
+use super::twin::Claimed;
+use super::{Claim, Director, Effect, Instant, frame, orders};
 use crate::journal::EventKind;
 use crate::neighbour::{Action, Evidence, Mac, Probe, Reach};
 use crate::plan::Link;
@@ -30,6 +31,9 @@ impl Director {
                 PortChange::Up => {
                     self.tell(EventKind::LinkUp, format!("interface {name} is up"), now);
                     self.own_addresses(now);
+                    if self.twin.is_some() {
+                        self.effects.push_back(Effect::TwinAgain { address: None });
+                    }
                 }
                 PortChange::Down => {
                     self.tell(EventKind::LinkDown, format!("interface {name} is down"), now);
@@ -39,6 +43,7 @@ impl Director {
                 PortChange::Found => {
                     self.attach(now);
                     self.own_addresses(now);
+                    self.tell_site();
                 }
                 PortChange::Moved { from, to } => {
                     let word =
@@ -47,7 +52,8 @@ impl Director {
                         format!("the hardware address of {name} changed from {} to {}", word(from), word(to));
                     self.tell(EventKind::LinkMoved, message, now);
                     self.attach(now);
-                    self.announcer.again(now);
+                    self.tell_site();
+                    self.announce_again(now);
                 }
             }
         }
@@ -73,6 +79,9 @@ impl Director {
         if !fixed {
             self.neighbours.unfix(address, interface, now);
         }
+        if let (Some((mac, _)), Some(twin)) = (known, &mut self.twin) {
+            twin.meet(address, mac);
+        }
         if let Some((mac, evidence)) = known
             && !self.ports.is_ours(mac)
         {
@@ -84,17 +93,29 @@ impl Director {
         if self.ports.is_ours(claim.mac) {
             return;
         }
+        let Claim { address, mac, evidence } = claim;
         let on_our_link = self.ports.own().is_some_and(|port| port.index == interface);
-        if !on_our_link || !self.announcer.owns(claim.address) {
-            return self.neighbours.hear(claim.address, interface, claim.mac, claim.evidence, now);
+        if !on_our_link {
+            return self.neighbours.hear(address, interface, mac, evidence, now);
         }
-        let answered = self.defended.get(&claim.address);
-        if answered.is_none_or(|&answered| now.since(answered) >= DEFEND_INTERVAL) {
-            self.defended.insert(claim.address, now);
-            let Claim { address, mac, .. } = claim;
-            let message = format!("cluster address {address} is announced by {mac}, which is not this node");
-            self.tell(EventKind::AddressClaimed, message, now);
-            self.announcer.defend(address, now);
+        let of_group = match &mut self.twin {
+            None => Claimed::Unknown,
+            Some(twin) => {
+                twin.meet(address, mac);
+                twin.claimed(address, mac, now)
+            }
+        };
+        match of_group {
+            Claimed::Expected => {}
+            Claimed::Foreign => self.defend_group(address, mac, now),
+            Claimed::Unknown if !self.announcer.owns(address) => {
+                self.neighbours.hear(address, interface, mac, evidence, now);
+            }
+            Claimed::Unknown => {
+                if self.defends(address, mac, now) {
+                    self.announcer.defend(address, now);
+                }
+            }
         }
     }
 

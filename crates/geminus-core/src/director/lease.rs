@@ -22,11 +22,18 @@ pub(super) struct Lease {
     length: Duration,
     /// When it was renewed last; none while the node is standby.
     renewed: Option<Instant>,
+    /// Since when it is held, or not.
+    since: Instant,
 }
 
 impl Lease {
-    pub(super) const fn new(length: Duration) -> Self {
-        Self { length, renewed: None }
+    pub(super) const fn new(length: Duration, now: Instant) -> Self {
+        Self { length, renewed: None, since: now }
+    }
+
+    /// Since when it is held, or not.
+    pub(super) const fn since(&self) -> Instant {
+        self.since
     }
 
     pub(super) const fn length(&self) -> Duration {
@@ -40,11 +47,15 @@ impl Lease {
     /// Takes or prolongs it now; the caller tells the data plane.
     pub(super) fn take(&mut self, length: Duration, now: Instant) {
         self.length = length;
+        if self.renewed.is_none() {
+            self.since = now;
+        }
         self.renewed = Some(now);
     }
 
-    pub(super) const fn give_up(&mut self) {
+    pub(super) const fn give_up(&mut self, now: Instant) {
         self.renewed = None;
+        self.since = now;
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -75,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_lease_is_renewed_several_times_in_its_length() {
-        let mut lease = Lease::new(LENGTH);
+        let mut lease = Lease::new(LENGTH, at(0));
         lease.take(LENGTH, at(0));
         let mut renewals = 0;
         while let Some(due) = lease.poll_timeout().filter(|&due| due < at(5_000)) {
@@ -87,17 +98,17 @@ mod tests {
 
     #[test]
     fn nobody_renews_a_lease_that_is_not_held() {
-        let mut lease = Lease::new(LENGTH);
+        let mut lease = Lease::new(LENGTH, at(0));
         assert_eq!(lease.poll_timeout(), None);
         assert_eq!(lease.handle_timeout(at(60_000)), None);
         lease.take(LENGTH, at(60_000));
-        lease.give_up();
+        lease.give_up(at(60_000));
         assert_eq!(lease.handle_timeout(at(120_000)), None);
     }
 
     #[test]
     fn a_pause_longer_than_the_lease_is_told() {
-        let mut lease = Lease::new(LENGTH);
+        let mut lease = Lease::new(LENGTH, at(0));
         lease.take(LENGTH, at(0));
         assert_eq!(lease.handle_timeout(at(4_999)), Some(Renewal::Routine));
         assert_eq!(lease.handle_timeout(at(12_000)), Some(Renewal::Lapsed(Duration::from_millis(2_001))));

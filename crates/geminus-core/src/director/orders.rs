@@ -88,7 +88,7 @@ impl Order {
     }
 
     fn unknown(&self, site: &Site, node: &str) -> Refusal {
-        let clusters: Vec<_> = site.clusters.iter().filter(|cluster| cluster.primary == node).collect();
+        let clusters: Vec<_> = site.clusters.iter().filter(|cluster| cluster.is_of(node)).collect();
         if let Some(name) = &self.cluster
             && !clusters.iter().any(|cluster| cluster.name == *name)
         {
@@ -128,7 +128,7 @@ pub(super) fn servers<'a>(
     site: &'a Site,
     node: &'a str,
 ) -> impl Iterator<Item = (&'a Cluster, &'a Service, &'a Server)> {
-    site.clusters.iter().filter(move |cluster| cluster.primary == node).flat_map(|cluster| {
+    site.clusters.iter().filter(move |cluster| cluster.is_of(node)).flat_map(|cluster| {
         let of_service =
             move |service: &'a Service| service.servers.iter().map(move |server| (cluster, service, server));
         cluster.services.iter().flat_map(of_service)
@@ -150,7 +150,7 @@ pub(super) fn surviving(site: &Site, node: &str, before: &Overrides) -> Override
 }
 
 /// A refusal that names the nearest right thing if one is near.
-fn nearest<'a>(
+pub(super) fn nearest<'a>(
     message: String,
     wrong: &str,
     right: impl Iterator<Item = &'a str>,

@@ -12,6 +12,13 @@ impl Director {
         self.effects.push_back(Effect::Tell(event));
     }
 
+    /// Tells what somebody else can cause as often as they like.
+    pub(super) fn tell_bounded(&mut self, kind: EventKind, message: String, now: Instant) {
+        if self.flood.admits(kind, now) {
+            self.tell(kind, message, now);
+        }
+    }
+
     pub(super) fn tell_notice(&mut self, server: IpAddr, notice: Notice, now: Instant) {
         let link_down = self.ports.own().is_none_or(|port| !port.up);
         let follows_from_link = matches!(notice, Notice::Silent | Notice::NoRoute);
@@ -43,8 +50,6 @@ impl Director {
             }
             Notice::NoRoute => (EventKind::ServerUnreachable, format!("there is no route to server {name}")),
         };
-        if self.flood.admits(kind, now) {
-            self.tell(kind, message, now);
-        }
+        self.tell_bounded(kind, message, now);
     }
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::lease::Renewal;
 use super::orders::{self, Order, Refusal};
+use super::twin::{self, LEAVE_PATIENCE, Leaving};
 use super::{ATTACH_RETRY, DETACH_LEASE, Director, Effect, Instant, STAGE_PATIENCE, Ticket, changes, reload};
+use crate::ha;
 use crate::journal::EventKind;
 use crate::model::Site;
 use crate::plan::Overrides;
@@ -43,15 +45,16 @@ pub(super) struct Staged {
 }
 
 impl Director {
-    pub(super) fn begin(&mut self, adopted: bool, lease_remaining: Duration, now: Instant) {
+    /// `leases`: what is left of that of the clusters without a backup, and of the longest of those with one.
+    pub(super) fn begin(&mut self, adopted: bool, leases: [Duration; 2], now: Instant) {
         let started = format!("node {} runs on {}", self.node.name, self.node.interface);
         self.tell(EventKind::Started, started, now);
         if adopted {
-            let left = lease_remaining.as_millis();
+            let left = leases.into_iter().max().unwrap_or_default().as_millis();
             let message = format!("the data plane was found running with {left} ms of its lease left");
             self.tell(EventKind::Adopted, message, now);
         }
-        if adopted && !lease_remaining.is_zero() {
+        if adopted && leases.iter().any(|left| !left.is_zero()) {
             // Its tables already hold every hardware address, and clients are being served: no pause for warming up.
             self.go_active(now);
         }
@@ -73,6 +76,7 @@ impl Director {
         self.next_job();
         self.announcer.handle_timeout(now);
         self.pass_on(now);
+        self.tell_fit();
     }
 
     /// Takes the lease if any cluster is ours, gives it up if none is.
@@ -83,11 +87,13 @@ impl Director {
         let length = self.site.ha.lease;
         match (self.ours().count(), self.lease.is_held()) {
             (0, true) => {
-                self.lease.give_up();
+                self.lease.give_up(now);
                 self.effects.push_back(Effect::Release);
                 let message = format!("no cluster has node {} as its primary any more", self.node.name);
                 self.tell(EventKind::Standby, message, now);
             }
+            // What the node is for the others, the heartbeat thread says.
+            (0, false) if self.twin.is_some() => {}
             (0, false) => {
                 let message = format!("no cluster has node {} as its primary", self.node.name);
                 self.tell(EventKind::Standby, message, now);
@@ -123,7 +129,11 @@ impl Director {
         outcome: Result<Arc<Site>, Refusal>,
         now: Instant,
     ) {
-        let checked = outcome.and_then(|site| reload::check(&self.site, &site, &self.node).map(|()| site));
+        let checked = outcome.and_then(|site| {
+            reload::check(&self.site, &site, &self.node)?;
+            twin::check_reload(&self.site, &site, &self.node.name)?;
+            Ok(site)
+        });
         match checked {
             Err(refusal) => {
                 let details = refusal.details.len();
@@ -214,6 +224,7 @@ impl Director {
             self.node = node.clone();
         }
         self.want_servers();
+        self.change_twin();
         if self.cold_until.is_none() && (self.lease.is_held() || self.ours().next().is_some()) {
             self.go_active(now);
         }
@@ -244,7 +255,7 @@ impl Director {
                 self.attached = true;
                 self.attach_told = false;
                 self.tell(EventKind::LinkBack, format!("the program is attached to {interface}"), now);
-                self.announcer.again(now);
+                self.announce_again(now);
             }
             Err(because) => {
                 self.attach_retry = self.ports.own().map(|_| now + ATTACH_RETRY);
@@ -259,22 +270,44 @@ impl Director {
         }
     }
 
+    /// Leaves; where there is a partner, once the heartbeat thread has handed over or let go.
     pub(super) fn stop(&mut self, detach: bool, now: Instant) {
+        match (self.twin.is_some(), self.leaving) {
+            (false, _) => self.leave(detach, now),
+            (true, None) => {
+                self.effects.push_back(Effect::Twin(ha::Input::Stop { keep: detach }));
+                self.leaving = Some(Leaving { detach, until: now + LEAVE_PATIENCE });
+            }
+            // Said twice: whoever says it does not want to wait.
+            (true, Some(_)) => {
+                self.leaving = None;
+                self.leave(detach, now);
+            }
+        }
+    }
+
+    pub(super) fn leave(&mut self, detach: bool, now: Instant) {
+        let forwards = self.lease.is_held() || self.site.clusters.iter().any(|one| self.standing(one).active);
         let held = self.lease.is_held();
-        if detach && held {
-            self.effects.push_back(Effect::Renew(DETACH_LEASE));
+        self.effects.push_back(if detach && held { Effect::Renew(DETACH_LEASE) } else { Effect::Release });
+        if detach && forwards {
             let minutes = DETACH_LEASE.as_secs() / 60;
             let message = format!("the data plane goes on without the daemon for {minutes} min");
             self.tell(EventKind::Detached, message, now);
+        } else if detach {
+            self.tell(
+                EventKind::Stopping,
+                "the daemon leaves a data plane behind that forwards nothing",
+                now,
+            );
         } else {
-            self.effects.push_back(Effect::Release);
             self.tell(EventKind::Stopping, "the daemon leaves and the data plane with it", now);
         }
         self.effects.push_back(Effect::Leave { keep: detach });
         self.stopping = true;
     }
 
-    fn answer(&mut self, ticket: Option<Ticket>, outcome: Result<Vec<String>, Refusal>) {
+    pub(super) fn answer(&mut self, ticket: Option<Ticket>, outcome: Result<Vec<String>, Refusal>) {
         self.effects.extend(ticket.map(|ticket| Effect::Answer { ticket, outcome }));
     }
 }

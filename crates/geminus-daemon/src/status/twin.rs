@@ -1,0 +1,78 @@
+//! Partners, reach targets and heartbeats, as the API tells them.
+
+use std::time::Duration;
+
+use geminus_api::{HeartbeatStatus, PartnerStatus, PathStatus, ReachScore, ReachStatus, SyncStatus};
+use geminus_core::director::{Director, Instant, Partner};
+use geminus_core::ha::{self, HaView, PathView, PeerView, SyncView};
+
+/// Every partner; before the heartbeats begin, with what the configuration says of it.
+pub(super) fn partners(director: &Director, now: Instant) -> Vec<PartnerStatus> {
+    let view = director.twin_view();
+    let status = |(index, partner): (usize, &Partner)| {
+        let peer = view.and_then(|view| view.peers.iter().find(|peer| peer.name == partner.name));
+        PartnerStatus {
+            name: partner.name.clone(),
+            address: partner.address,
+            state: peer.map_or("unheard", |peer| peer.state).to_owned(),
+            paths: paths(partner, peer, now),
+            reach: score(peer.map(|peer| peer.reach).unwrap_or_default()),
+            fit: peer.is_some_and(|peer| peer.fit),
+            sync: sync(peer.map(|peer| peer.sync).unwrap_or_default()),
+            same_config: peer.and_then(|peer| peer.same_config),
+            differences: director.differences(index).to_vec(),
+        }
+    };
+    director.partners().iter().enumerate().map(status).collect()
+}
+
+/// This node's reach targets.
+pub(super) fn reach(director: &Director) -> Option<ReachStatus> {
+    director.twin_config()?;
+    let targets = director.site().ha.reach.clone();
+    let score = director.twin_view().map(|view| view.reach).unwrap_or_default();
+    let total = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+    Some(ReachStatus { up: score.up, total, targets })
+}
+
+/// How punctual the heartbeat thread is.
+pub(super) fn heartbeats(director: &Director) -> Option<HeartbeatStatus> {
+    director
+        .twin_view()
+        .map(|HaView { late, latest, .. }| HeartbeatStatus { late: *late, latest_ms: milliseconds(*latest) })
+}
+
+fn paths(partner: &Partner, peer: Option<&PeerView>, now: Instant) -> Vec<PathStatus> {
+    let silent = PathView { heard: None, up: false, heard_by_peer: false, loss: 0.0, round_trip: None };
+    let status = |(number, &[local, remote]): (usize, &[std::net::IpAddr; 2])| {
+        let seen = peer.and_then(|peer| peer.paths.get(number)).copied().unwrap_or(silent);
+        PathStatus {
+            number: u32::try_from(number).unwrap_or(u32::MAX),
+            local,
+            remote,
+            up: seen.up,
+            heard_seconds: seen.heard.map(|heard| now.since(heard).as_secs_f64()),
+            heard_by_peer: seen.heard_by_peer,
+            loss: seen.loss,
+            round_trip_ms: seen.round_trip.map(milliseconds),
+        }
+    };
+    partner.paths.iter().enumerate().map(status).collect()
+}
+
+const fn score(score: ha::ReachScore) -> ReachScore {
+    ReachScore { up: score.up, total: score.total }
+}
+
+fn sync(sync: SyncView) -> SyncStatus {
+    let (state, percent) = match sync {
+        SyncView::Down => ("down", 0),
+        SyncView::Copying(percent) => ("copying", percent),
+        SyncView::Complete => ("complete", 100),
+    };
+    SyncStatus { state: state.to_owned(), percent }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
