@@ -17,6 +17,8 @@ mod site_key;
 mod start;
 mod status;
 mod supervisor;
+#[expect(dead_code, reason = "the driver does not start it yet")]
+mod twin;
 
 pub use error::RunError;
 pub use options::{LogFormat, RunOptions, XdpMode};

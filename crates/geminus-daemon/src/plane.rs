@@ -114,9 +114,7 @@ impl Plane {
 
     /// Active for so long from now on.
     pub(crate) fn renew(&self, lease: Duration) {
-        if let Err(error) = self.data.renew(lease) {
-            tracing::warn!(%error, "the lease was not renewed");
-        }
+        self.data.renew(lease);
     }
 
     /// Active no more.

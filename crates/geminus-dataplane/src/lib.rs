@@ -5,9 +5,12 @@
 
 mod attach;
 mod explain;
+mod leases;
+mod live;
 pub mod mapped;
 pub mod object;
 mod open;
+mod paths;
 mod pins;
 mod plane;
 pub mod program;
@@ -17,7 +20,9 @@ mod replica;
 
 pub use attach::{AttachError, Attached, Mode, Wish};
 pub use explain::{Asked, Question};
+pub use leases::{GroupReading, Leases};
 pub use open::{OpenError, OpenOptions};
+pub use paths::{Conversation, Paths};
 pub use plane::{ApplyError, DataPlane, Info};
 pub use reading::{CounterReading, Fill, FlowReading, Sent};
 pub use replica::{JournalReader, LiveTables};

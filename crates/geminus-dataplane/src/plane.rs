@@ -4,24 +4,28 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aya::util::nr_cpus;
 use geminus_core::key::HaKeys;
 use geminus_core::model::Site;
 use geminus_core::plan::{self, Carried, Link, Overrides, PlanError, Planner, TicksPerSecond, Wanted};
-use geminus_packet::tables::{Tables as _, Ticks};
+use geminus_packet::tables::{GROUPS, Tables as _};
 
 use crate::attach::{self, AttachError, Attached, Mode};
+use crate::leases::Leases;
+use crate::live::{KernelClock, Live, carry_groups};
 use crate::mapped::MappedTables;
 use crate::open::{self, OpenError, OpenOptions, Opened};
+use crate::paths::Paths;
 use crate::pins::Pins;
-use crate::program::ProgramFailure;
+use crate::program::{Loaded, ProgramFailure};
 use crate::release;
 use crate::replica::LiveTables;
 
-/// Failover group of every cluster while there is one node.
-const GROUP: u32 = 0;
+/// Group of the clusters without a backup: what the data plane's own lease is about. Those of the others are renewed by
+/// [`Leases`].
+const GROUP: u8 = 0;
 
 /// Why the tables do not say what is wanted. They say what they said before.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +65,7 @@ pub struct DataPlane {
     pub(crate) opened: Opened,
     /// Tables of an earlier daemon that could not be kept: their flows are carried over by the first apply.
     old: Option<MappedTables>,
+    written: Arc<Live>,
     attached: Option<(u32, Mode)>,
     pub(crate) ticks: TicksPerSecond,
     node: String,
@@ -96,14 +101,16 @@ impl DataPlane {
         let (opened, old) = open::open(&pins, site, cpus)?;
         let ticks = opened.loaded.tick_rate()?;
         let overrides = opened.planner.overrides(&*opened.tables);
-        let (now, _) = opened.loaded.clock()?;
-        let live = Arc::new(LiveTables::new(&opened.tables, ticks, now));
+        let clock = kernel_clock(&opened.loaded, ticks)?;
+        let live = Arc::new(LiveTables::new(&opened.tables, ticks, clock));
+        let written = Arc::new(Live::new(Arc::clone(&opened.tables), clock));
         let ha_keys = HaKeys::from_site(&options.key);
         Ok(Self {
             options,
             pins,
             opened,
             old,
+            written,
             attached: None,
             ticks,
             node: node.into(),
@@ -154,6 +161,7 @@ impl DataPlane {
         if !in_place {
             moved = Some(self.move_to(site, overrides, links)?);
         } else if let Some(old) = self.old.take() {
+            carry_groups(&old, &self.opened.tables);
             moved = Some(self.carry_from(&old));
         }
         self.installed = true;
@@ -229,28 +237,30 @@ impl DataPlane {
         }
     }
 
-    /// Being active is a lease: for so long from now the node owns its clusters, whatever becomes of this process.
-    ///
-    /// # Errors
-    /// Only if the program cannot be run to read the kernel's clock.
-    pub fn renew(&self, lease: Duration) -> Result<(), ProgramFailure> {
-        let now = self.clock()?;
-        let ticks = lease.as_millis() as u64 * u64::from(self.ticks.0) / 1000;
-        self.set_deadline(now.0 + ticks);
-        Ok(())
+    /// Being active is a lease: for so long from now the node owns the clusters that are its alone, whatever becomes of this
+    /// process.
+    pub fn renew(&self, lease: Duration) {
+        self.leases().renew(GROUP, lease);
     }
 
-    /// The node owns nothing from now on.
+    /// The node owns none of the clusters that are its alone from now on.
     pub fn release(&self) {
-        self.set_deadline(0);
+        self.leases().renew(GROUP, Duration::ZERO);
     }
 
-    /// How long the node is still active for.
+    /// How long the node is still active for the clusters that are its alone.
     pub fn lease_remaining(&self) -> Duration {
-        let Some(group) = self.opened.tables.group(GROUP) else { return Duration::ZERO };
-        let Ok(now) = self.clock() else { return Duration::ZERO };
-        let left = group.deadline.load().saturating_sub(now.0);
-        Duration::from_millis(left.saturating_mul(1000) / u64::from(self.ticks.0))
+        self.leases().read(GROUP).lease
+    }
+
+    /// The groups' words, for whoever renews them.
+    pub fn leases(&self) -> Leases {
+        Leases::new(Arc::clone(&self.written))
+    }
+
+    /// The paths' words, for whoever talks to partners.
+    pub fn paths(&self) -> Paths {
+        Paths::new(Arc::clone(&self.written))
     }
 
     /// What there is to say about the data plane.
@@ -272,7 +282,8 @@ impl DataPlane {
     /// # Errors
     /// A pin that could not be removed.
     pub fn detach(self) -> Result<(), OpenError> {
-        self.release();
+        let leases = self.leases();
+        (0..GROUPS as u8).for_each(|group| leases.renew(group, Duration::ZERO));
         let root = self.pins.root().to_path_buf();
         attach::detach_all(&self.pins).map_err(|cause| OpenError::Pins { path: root.clone(), cause })?;
         for (_, folder) in self.pins.tables() {
@@ -282,20 +293,7 @@ impl DataPlane {
     }
 
     pub(crate) fn now(&self) -> u32 {
-        self.clock().map_or(0, |Ticks(now)| now as u32)
-    }
-
-    /// Reads the kernel's coarse clock, and lets the other threads know.
-    fn clock(&self) -> Result<Ticks, ProgramFailure> {
-        let (now, _) = self.opened.loaded.clock()?;
-        self.live.clock_was_read(now);
-        Ok(now)
-    }
-
-    fn set_deadline(&self, tick: u64) {
-        if let Some(group) = self.opened.tables.group(GROUP) {
-            group.deadline.store(tick);
-        }
+        self.live.now().0 as u32
     }
 
     /// Makes larger tables beside the old, fills them, carries the flows over, switches in one step, and carries over
@@ -314,11 +312,13 @@ impl DataPlane {
             return Err(error.into());
         }
         next.adopted = self.opened.adopted;
+        self.written.add(&next.tables);
         let old = std::mem::replace(&mut self.opened, next);
         let carried = self.carry_from(&old.tables);
         if self.attached.is_some()
             && let Err(error) = self.attach()
         {
+            self.written.keep(&old.tables);
             let next = std::mem::replace(&mut self.opened, old);
             open::remove(&next.folder)?;
             return Err(error.into());
@@ -329,6 +329,7 @@ impl DataPlane {
         self.live.replace(&self.opened.tables);
         self.carry_from(&old.tables);
         self.carry_counters(&old.tables);
+        self.written.keep(&self.opened.tables);
         Ok(carried)
     }
 
@@ -376,6 +377,13 @@ impl DataPlane {
             }
         }
     }
+}
+
+/// The kernel's coarse clock, read once.
+fn kernel_clock(loaded: &Loaded, ticks: TicksPerSecond) -> Result<KernelClock, ProgramFailure> {
+    let before = Instant::now();
+    let (now, monotonic) = loaded.clock()?;
+    Ok(KernelClock::new(before, now, monotonic, ticks))
 }
 
 fn wanted<'a>(

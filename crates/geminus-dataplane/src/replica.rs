@@ -7,56 +7,45 @@ use geminus_core::plan::TicksPerSecond;
 use geminus_packet::journal::Slot;
 use geminus_packet::tables::Ticks;
 
+use crate::live::KernelClock;
 use crate::mapped::MappedTables;
 
 /// The tables in force, for threads beside the one that owns the data plane.
 #[derive(Debug)]
-pub struct LiveTables(Mutex<Live>);
-
-#[derive(Debug)]
-struct Live {
-    tables: Arc<MappedTables>,
-    /// What the kernel's coarse clock said, and when.
-    clock: (Ticks, Instant),
+pub struct LiveTables {
+    tables: Mutex<Arc<MappedTables>>,
+    clock: KernelClock,
     rate: TicksPerSecond,
 }
 
 impl LiveTables {
-    pub(crate) fn new(tables: &Arc<MappedTables>, rate: TicksPerSecond, now: Ticks) -> Self {
-        let clock = (now, Instant::now());
-        Self(Mutex::new(Live { tables: Arc::clone(tables), clock, rate }))
+    pub(crate) fn new(tables: &Arc<MappedTables>, rate: TicksPerSecond, clock: KernelClock) -> Self {
+        Self { tables: Mutex::new(Arc::clone(tables)), clock, rate }
     }
 
     /// The tables in force.
     pub fn current(&self) -> Arc<MappedTables> {
-        Arc::clone(&self.lock().tables)
+        Arc::clone(&self.lock())
     }
 
-    /// The kernel's coarse clock, extrapolated from when it was last read.
+    /// The kernel's coarse clock.
     pub fn now(&self) -> Ticks {
-        let live = self.lock();
-        let (ticks, read) = live.clock;
-        Ticks(ticks.0 + read.elapsed().as_millis() as u64 * u64::from(live.rate.0) / 1000)
+        Ticks(self.clock.ticks(Instant::now()))
     }
 
     /// How fast that clock runs.
-    pub fn rate(&self) -> TicksPerSecond {
-        self.lock().rate
+    pub const fn rate(&self) -> TicksPerSecond {
+        self.rate
     }
 
     /// From now on these are in force.
     pub(crate) fn replace(&self, tables: &Arc<MappedTables>) {
-        self.lock().tables = Arc::clone(tables);
-    }
-
-    /// The kernel's coarse clock was read.
-    pub(crate) fn clock_was_read(&self, now: Ticks) {
-        self.lock().clock = (now, Instant::now());
+        *self.lock() = Arc::clone(tables);
     }
 
     /// The lock is held for a few instructions, and nothing in between can panic.
-    fn lock(&self) -> std::sync::MutexGuard<'_, Live> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Arc<MappedTables>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

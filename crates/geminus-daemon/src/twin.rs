@@ -1,0 +1,163 @@
+//! The heartbeat thread: partners' frames, leases and announcements, apart from everything slow.
+//!
+//! One thread of the operating system drives [`geminus_core::ha::Ha`]. It reads partners' frames, renews leases by a
+//! store into shared memory, and announces addresses. It touches no disk, resolves no name, writes no log, and waits for
+//! nobody: the driver hands it [`Command`]s and takes its [`News`] when it has time to.
+
+use std::io;
+use std::net::IpAddr;
+
+use geminus_core::ha::{self, HaEvent, HaView, PathId};
+use geminus_core::key::HaKeys;
+use geminus_core::neighbour::Mac;
+use geminus_dataplane::{Leases, Paths};
+use tokio::sync::mpsc;
+
+use crate::driver::Clock;
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Something for the machine: fitness, replication, orders, the end. A new configuration comes as a site.
+    Ha(ha::Input),
+    /// The site is this from now on.
+    Site(Box<TwinSite>),
+    /// Neighbours may have heard somebody else, or the link came back.
+    Again {
+        /// One address; none: all that are ours.
+        address: Option<IpAddr>,
+    },
+}
+
+/// What the thread tells.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Something happened.
+    Event(HaEvent),
+    /// How things are: after every change of a standing, and several times a second besides.
+    View(HaView),
+    /// Frames that were refused, at most once a minute of a kind.
+    Security {
+        /// What is wrong with them.
+        what: SecurityNote,
+        /// By which path they came, where that is known.
+        path: Option<PathId>,
+        /// How many since it was told last.
+        count: u64,
+    },
+    /// Something does not work as it should, and what follows from that. Told once.
+    Warning(String),
+    /// [`ha::Input::Stop`] is done; the thread has ended.
+    Left,
+    /// So many news had no room; the next view makes up for what can be made up for.
+    Lost(u64),
+}
+
+/// What is wrong with a partner's frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum SecurityNote {
+    /// Made without the key.
+    Forged,
+    /// Made with a key that this node does not have.
+    OtherKey,
+    /// Said before.
+    Replayed,
+    /// This node's own, sent back to it.
+    Reflected,
+    /// From an address that no path has.
+    Foreign,
+    /// Of a version that is not understood.
+    OtherVersion,
+    /// From a node of this node's name.
+    SameName,
+    /// More than can be looked at.
+    Flood,
+    /// Not to be understood though the key is right.
+    Malformed,
+}
+
+impl SecurityNote {
+    /// What happened, in words that fit behind a number of heartbeats.
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Forged => "made without the key",
+            Self::OtherKey => "made with a key that this node does not have",
+            Self::Replayed => "sent again by somebody",
+            Self::Reflected => "this node's own, sent back to it",
+            Self::Foreign => "from an address that no path has",
+            Self::OtherVersion => "of a version that is not understood",
+            Self::SameName => "from a node that calls itself by this node's name",
+            Self::Flood => "of unknown sessions, more than can be looked at",
+            Self::Malformed => "of the partner's key, but not to be understood",
+        }
+    }
+}
+
+/// What the thread needs to know of the site.
+#[derive(Debug, Clone)]
+pub(crate) struct TwinSite {
+    /// What the machine needs; its reach targets are as many as `reach`.
+    pub(crate) config: ha::Config,
+    /// The paths of this node.
+    pub(crate) paths: Vec<TwinPath>,
+    /// UDP port of partners' frames.
+    pub(crate) port: u16,
+    /// Addresses to ask whether this node is on the network.
+    pub(crate) reach: Vec<IpAddr>,
+    /// Cluster addresses by the number of their group.
+    pub(crate) addresses: Vec<(u8, Vec<IpAddr>)>,
+    /// Index of the node's own interface, which announcements leave by.
+    pub(crate) interface: u32,
+    /// Its hardware address.
+    pub(crate) mac: Mac,
+    /// By index of the partner: whether this node is a server of clusters that the partner may be active for.
+    pub(crate) serves: Vec<bool>,
+    /// The secrets shared with partners.
+    pub(crate) keys: HaKeys,
+}
+
+/// A path of this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TwinPath {
+    /// Which partner, and its number there.
+    pub(crate) id: PathId,
+    /// Address of this node.
+    pub(crate) own: IpAddr,
+    /// Address of the partner.
+    pub(crate) remote: IpAddr,
+    /// Index of the interface that has `own`; 0: none has it now.
+    pub(crate) interface: u32,
+}
+
+/// What the thread starts with.
+#[derive(Debug)]
+pub(crate) struct TwinParts {
+    /// The driver's clock: instants of events and views are of it.
+    pub(crate) clock: Clock,
+    /// The site.
+    pub(crate) site: TwinSite,
+    /// Groups of the data plane; what they say now is what the daemon before left.
+    pub(crate) leases: Leases,
+    /// Paths of the data plane.
+    pub(crate) paths: Paths,
+}
+
+/// The thread, as the driver has it. Dropped, it ends without handing over: leases run out by themselves.
+#[derive(Debug)]
+pub(crate) struct Twin;
+
+impl Twin {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the kernel gives no thread or no socket.
+    pub(crate) fn start(parts: TwinParts) -> io::Result<(Self, mpsc::Receiver<News>)> {
+        let _ = parts;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Tells it something; never waits.
+    pub(crate) fn command(&self, command: Command) {
+        drop(command);
+    }
+}
