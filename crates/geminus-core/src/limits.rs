@@ -65,3 +65,6 @@ pub const COMMAND_WORDS: usize = 64;
 
 /// Time between two probes of one path, at least: closer ones are lost together.
 pub const PROBE_SPACING: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// Lines of a difference between two configurations: who sees so many has taken the wrong file.
+pub const DIFFERENCES: usize = 100;

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use geminus_core::config;
 use geminus_core::model::{
-    Affinity, Cluster, Ha, Method, Node, Ports, Protocol, Select, Server, Service, Site, Tables, Timeouts,
-    Unexposed,
+    Affinity, Announce, Cluster, HOOK_EVENTS, Ha, Hooks, Method, Node, Path, Ports, Protocol, Recovery,
+    Select, Server, Service, Site, Tables, Timeouts, Timers, Unexposed,
 };
 use proptest::prelude::*;
 
-const SEEDS: [&str; 2] =
-    [include_str!("../../../examples/minimal.toml"), include_str!("../../../examples/site.toml")];
+const SEEDS: [&str; 3] = [
+    include_str!("../../../examples/minimal.toml"),
+    include_str!("../../../examples/site.toml"),
+    include_str!("../../../examples/mutual.toml"),
+];
 
 /// What is put into a file to break it: pieces that mean something to TOML, to the parser or to a terminal.
 const PIECES: [&str; 44] = [
@@ -159,7 +162,16 @@ impl Choices {
     }
 
     fn site(&mut self) -> Site {
-        let nodes: Vec<_> = (0..1 + self.below(3)).map(|number| self.node(number)).collect();
+        let mut nodes: Vec<_> = (0..1 + self.below(3)).map(|number| self.node(number)).collect();
+        let mut clusters: Vec<_> =
+            (0..1 + self.below(3)).map(|number| self.cluster(number, &nodes)).collect();
+        let key_file = self.flip().then(|| "/etc/geminus/site \"key\".é".into());
+        if key_file.is_some() && nodes.len() > 1 {
+            // Partners hear each other by addresses of one family.
+            let family = self.flip();
+            nodes.iter_mut().zip(0..).for_each(|(node, number)| node.address = of_family(1, number, family));
+            clusters.iter_mut().for_each(|cluster| cluster.backup = self.backup(cluster, &nodes));
+        }
         let tables = Tables {
             flows: 1 << (16 + self.below(11)),
             provisional: 1 << (14 + self.below(13)),
@@ -173,14 +185,73 @@ impl Choices {
             udp: self.span(1000, 43_200_000),
             first: self.span(1000, 60_000),
         };
-        Site {
-            key_file: self.flip().then(|| "/etc/geminus/site \"key\".é".into()),
-            ha: Ha { lease: self.span(1000, 60_000), ..Ha::default() },
-            tables,
-            timeouts,
-            clusters: (0..1 + self.below(3)).map(|number| self.cluster(number, &nodes)).collect(),
-            nodes,
+        Site { key_file, ha: self.ha(&nodes, &clusters), tables, timeouts, clusters, nodes }
+    }
+
+    /// Another node than the primary, or none.
+    fn backup(&mut self, cluster: &Cluster, nodes: &[Node]) -> Option<String> {
+        let others: Vec<_> = nodes.iter().filter(|node| node.name != cluster.primary).collect();
+        self.flip().then(|| others[self.below(others.len() as u64) as usize].name.clone())
+    }
+
+    fn ha(&mut self, nodes: &[Node], clusters: &[Cluster]) -> Ha {
+        let probes = 3 + self.below(48) as u32;
+        let odd = Timers {
+            heartbeat: self.span(5, 150),
+            suspect: 2 + self.below(19) as u32,
+            probes,
+            confirm: self.span(probes.into(), 1000),
+        };
+        let timers = self.of(&[Timers::DEFAULT, Timers::FAST, odd]);
+        let hooks = HOOK_EVENTS.iter().filter(|_| self.flip()).map(|event| {
+            let words = [
+                vec!["/bin/true".to_string()],
+                vec!["/é \"'".to_string(), String::new(), "$(x)".to_string()],
+            ];
+            (event.to_string(), words[event.len() % 2].clone())
+        });
+        let commands = hooks.collect();
+        Ha {
+            lease: self.span((timers.detection().as_millis() as u64 + 1).max(1000), 60_000),
+            timers,
+            port: 1 + self.below(65_535) as u16,
+            paths: self.paths(nodes, clusters),
+            reach: (0..self.below(3)).map(|number| self.address(5, number)).collect(),
+            recovery: self.of(&[Recovery::Auto, Recovery::Manual]),
+            stable: self.span(100, 3_600_000),
+            alone_after: self.span(1000, 3_600_000),
+            announce: self.of(&[Announce::Gratuitous, Announce::VirtualMac]),
+            key_file: self.flip().then(|| "/ha.key".into()),
+            also_accept: self.flip().then(|| "/ha.key.old".into()),
+            hooks: Hooks { timeout: self.span(1000, 300_000), commands },
         }
+    }
+
+    /// What is meant where the file says nothing, or a few paths where it may.
+    fn paths(&mut self, nodes: &[Node], clusters: &[Cluster]) -> Vec<Path> {
+        let share = |one: &Node, other: &Node| {
+            clusters.iter().any(|cluster| {
+                cluster.backup.is_some() && cluster.is_of(&one.name) && cluster.is_of(&other.name)
+            })
+        };
+        let mut paths = Vec::new();
+        for (number, one) in nodes.iter().enumerate() {
+            for other in nodes.iter().skip(number + 1).filter(|other| share(one, other)) {
+                let names = [one.name.clone(), other.name.clone()];
+                paths.push(Path { nodes: names, addresses: [one.address, other.address] });
+            }
+        }
+        let members: Vec<_> =
+            nodes.iter().filter(|one| nodes.iter().any(|other| one != &other && share(one, other))).collect();
+        if let ([one, other], true) = (&members[..], self.flip()) {
+            let mut path = |number: u64| {
+                let family = self.flip();
+                let addresses = [2 * number, 2 * number + 1].map(|number| of_family(4, number, family));
+                Path { nodes: [one.name.clone(), other.name.clone()], addresses }
+            };
+            paths = (0..2).map(&mut path).collect();
+        }
+        paths
     }
 
     fn node(&mut self, number: u64) -> Node {
@@ -193,12 +264,7 @@ impl Choices {
 
     /// Addresses of different kinds or numbers differ.
     fn address(&mut self, kind: u8, number: u64) -> IpAddr {
-        let number = number as u8;
-        if self.flip() {
-            Ipv4Addr::new(203, 0, kind, number).into()
-        } else {
-            Ipv6Addr::new(0x2001, 0xdb8, kind.into(), 0, 0, 0, 0, number.into()).into()
-        }
+        of_family(kind, number, self.flip())
     }
 
     fn cluster(&mut self, number: u64, nodes: &[Node]) -> Cluster {
@@ -241,6 +307,31 @@ impl Choices {
         Server { name, address, weight: self.below(1001) as u16 }
     }
 
+    /// Changes one thing; whether partners must agree on it.
+    fn change(&mut self, site: &mut Site) -> bool {
+        let second = Duration::from_secs(1);
+        let number = self.below(16);
+        match number {
+            0 => site.ha.lease += second,
+            1 => site.ha.timers.heartbeat += second,
+            2 => site.ha.timers.suspect += 1,
+            3 => site.ha.port ^= 1,
+            4 => site.ha.reach.push("192.0.2.7".parse().expect("an address")),
+            5 => site.ha.stable += second,
+            6 => site.ha.alone_after += second,
+            7 => site.clusters[0].ping ^= true,
+            8 => site.clusters[0].services[0].servers[0].weight ^= 1,
+            9 => site.nodes[0].interface += "x",
+            10 => site.timeouts.udp += second,
+            11 => site.clusters.reverse(),
+            12 => site.ha.hooks = Hooks::default(),
+            13 => site.key_file = Some("/another".into()),
+            14 => site.ha.key_file = Some("/another".into()),
+            _ => site.nodes.reverse(),
+        }
+        number < 11
+    }
+
     /// Writes the site in one of the many ways it can be written.
     fn write(&mut self, site: &Site) -> String {
         let mut text = String::new();
@@ -251,7 +342,7 @@ impl Choices {
             let Node { name, address, interface } = node;
             let _ = writeln!(text, "[node.{name:?}]\naddress = \"{address}\"\ninterface = \"{interface}\"");
         }
-        let _ = writeln!(text, "[ha]\nlease = \"{}\"", self.duration(site.ha.lease));
+        self.write_ha(site, &mut text);
         let Tables { flows, provisional, affinity, tuples } = site.tables;
         let _ = writeln!(text, "[tables]\ntuples = {tuples}\nflows = {}", self.size(flows));
         let _ =
@@ -278,6 +369,49 @@ impl Choices {
         format!("{}h{}m{}s{}ms", minutes / 60, minutes % 60, rest / 1000, rest % 1000)
     }
 
+    fn write_ha(&mut self, site: &Site, text: &mut String) {
+        let ha = &site.ha;
+        let quoted = |addresses: &[IpAddr]| -> Vec<String> {
+            addresses.iter().map(|address| format!("\"{address}\"")).collect()
+        };
+        let _ = writeln!(text, "[hooks]\ntimeout = \"{}\"", self.duration(ha.hooks.timeout));
+        for (event, words) in &ha.hooks.commands {
+            let _ = writeln!(text, "{event} = {words:?}");
+        }
+        let _ = writeln!(text, "[ha]\nlease = \"{}\"\nport = {}", self.duration(ha.lease), ha.port);
+        match ha.timers {
+            Timers::DEFAULT if self.flip() => {}
+            Timers::FAST if self.flip() => *text += "profile = \"fast\"\n",
+            Timers { heartbeat, suspect, probes, confirm } => {
+                let (heartbeat, confirm) = (self.duration(heartbeat), self.duration(confirm));
+                let _ = writeln!(text, "heartbeat = \"{heartbeat}\"\nconfirm = \"{confirm}\"");
+                let _ = writeln!(text, "probes = {probes}\nsuspect = {suspect}");
+            }
+        }
+        let is_default = |path: &Path| site.nodes.iter().any(|node| node.address == path.addresses[0]);
+        if !ha.paths.iter().all(is_default) {
+            let pairs: Vec<_> =
+                ha.paths.iter().map(|path| format!("[{}]", quoted(&path.addresses).join(", "))).collect();
+            let _ = writeln!(text, "paths = [{}]", pairs.join(", "));
+        }
+        if !ha.reach.is_empty() {
+            let _ = writeln!(text, "reach = [{}]", quoted(&ha.reach).join(","));
+        }
+        if ha.recovery == Recovery::Manual {
+            *text += "recovery = \"manual\"\n";
+        }
+        if ha.announce == Announce::VirtualMac {
+            *text += "announce = \"virtual-mac\"\n";
+        }
+        let (stable, alone_after) = (self.duration(ha.stable), self.duration(ha.alone_after));
+        let _ = writeln!(text, "stable = \"{stable}\"\nalone_after = \"{alone_after}\"");
+        for (key, path) in [("key_file", &ha.key_file), ("also_accept", &ha.also_accept)] {
+            if let Some(path) = path {
+                let _ = writeln!(text, "{key} = {path:?}");
+            }
+        }
+    }
+
     fn size(&mut self, size: u32) -> String {
         match self.below(4) {
             0 if size.is_multiple_of(1 << 20) => format!("\"{}Mi\"", size >> 20),
@@ -293,6 +427,9 @@ impl Choices {
         let _ = writeln!(text, "[cluster.'{name}']\naddresses = [{}]", addresses.join(", "));
         if !lone || self.flip() {
             let _ = writeln!(text, "primary = \"{}\"", cluster.primary);
+        }
+        if let Some(backup) = &cluster.backup {
+            let _ = writeln!(text, "backup = \"{backup}\"");
         }
         if cluster.unexposed == Unexposed::Pass || self.flip() {
             let word = if cluster.unexposed == Unexposed::Pass { "pass" } else { "drop" };
@@ -345,6 +482,16 @@ impl Choices {
     }
 }
 
+/// Addresses of different kinds or numbers differ.
+fn of_family(kind: u8, number: u64, four: bool) -> IpAddr {
+    let number = number as u8;
+    if four {
+        Ipv4Addr::new(203, 0, kind, number).into()
+    } else {
+        Ipv6Addr::new(0x2001, 0xdb8, kind.into(), 0, 0, 0, 0, number.into()).into()
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
@@ -376,5 +523,19 @@ proptest! {
         let read = config::parse(&text, "f").map_err(|errors| TestCaseError::fail(format!("{errors}\n{text}")))?;
         prop_assert_eq!(config::digest(&read), config::digest(&site));
         prop_assert_eq!(read, site, "{}", text);
+    }
+
+    #[test]
+    fn two_sites_have_one_digest_if_and_only_if_they_have_the_same_lines(seed: u64, other: u64, change: u64) {
+        let (site, other) = (Choices(seed).site(), Choices(other).site());
+        let mut changed = site.clone();
+        let is_other = Choices(change).change(&mut changed);
+        prop_assert_eq!(config::digest(&site) != config::digest(&changed), is_other, "{:?}", changed);
+        for (one, two) in [(&site, &changed), (&changed, &site), (&site, &other)] {
+            let (ours, theirs) = (config::lines(one), config::lines(two));
+            prop_assert!(ours.is_sorted());
+            prop_assert_eq!(config::digest(one) == config::digest(two), ours == theirs);
+            prop_assert_eq!(config::difference(&ours, &theirs).is_empty(), ours == theirs);
+        }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use geminus_core::config;
 use geminus_core::limits;
 use geminus_core::model::{
-    Affinity, Cluster, Ha, Method, Node, Ports, Protocol, Select, Server, Service, Site, Tables, Timeouts,
-    Unexposed,
+    Affinity, Announce, Cluster, HOOK_EVENTS, Ha, Method, Node, Path, Ports, Protocol, Recovery, Select,
+    Server, Service, Site, Tables, Timeouts, Timers, Unexposed,
 };
 
 #[path = "config_large/site.rs"]
@@ -91,6 +91,97 @@ fn the_full_file_means_what_it_says() {
     let affinity = Affinity { prefix4: 32, prefix6: 64, timeout: Duration::from_secs(300) };
     assert_eq!((shop.services[0].affinity, shop.services[1].affinity), (None, Some(affinity)));
     assert_eq!(shop.services[0].servers[2].address, site.nodes[1].address, "a collocated server is allowed");
+}
+
+#[test]
+fn the_full_file_shows_every_default_of_high_availability() {
+    let site = config::parse(FULL, "site.toml").unwrap();
+    let defaults = Ha::default();
+    let Ha { paths, reach, key_file, also_accept, hooks, .. } = site.ha.clone();
+    assert_eq!(Ha { paths, reach, key_file, also_accept, hooks, ..defaults.clone() }, site.ha);
+    assert_eq!(site.ha.hooks.timeout, defaults.hooks.timeout);
+    assert_eq!(site.ha.hooks.commands.len(), HOOK_EVENTS.len());
+    assert_eq!(site.ha.hooks.commands["go-active"], ["/etc/geminus/page", "active"]);
+    let (timers, fast) = (
+        |text: &str| config::parse(&format!("{MINIMAL}\n[ha]\n{text}"), "f").unwrap().ha.timers,
+        Timers::FAST,
+    );
+    assert_eq!(timers("profile = \"fast\""), fast);
+    assert_eq!(timers("profile = \"fast\"\nsuspect = 5"), Timers { suspect: 5, ..fast });
+    assert_eq!(
+        timers("confirm = \"40ms\""),
+        Timers { confirm: Duration::from_millis(40), ..Timers::DEFAULT }
+    );
+}
+
+#[test]
+fn partners_without_paths_hear_each_other_by_their_node_addresses() {
+    let path = |names: [&str; 2], last: [u8; 2]| Path {
+        nodes: names.map(str::to_string),
+        addresses: last.map(|last| format!("198.51.100.{last}").parse().unwrap()),
+    };
+    let of = |clusters: &[(&str, &str)]| {
+        let mut text = "[site]\nkey_file = \"/k\"\n".to_string();
+        for (name, last) in [("gamma", 13), ("alpha", 11), ("beta", 12)] {
+            text += &format!("[node.{name}]\naddress = \"198.51.100.{last}\"\ninterface = \"eth0\"\n");
+        }
+        for (number, (primary, backup)) in clusters.iter().enumerate() {
+            text += &format!(
+                "[cluster.c{number}]\naddresses = [\"198.51.100.8{number}\"]\nprimary = \"{primary}\"\n{backup}\n"
+            );
+            text += &format!(
+                "[[cluster.c{number}.service]]\nport = 80\nservers = [{{ address = \"198.51.100.21\" }}]\n"
+            );
+        }
+        config::parse(&text, "f").unwrap_or_else(|errors| panic!("{errors}"))
+    };
+    assert_eq!(of(&[("alpha", "")]).ha.paths, []);
+    let mutual = of(&[("alpha", "backup = \"beta\""), ("beta", "backup = \"alpha\""), ("gamma", "")]);
+    assert_eq!(mutual.ha.paths, [path(["alpha", "beta"], [11, 12])]);
+    let groups: Vec<_> = mutual.groups().iter().map(|group| (group.number, group.clusters.clone())).collect();
+    assert_eq!(groups, [(1, vec![0]), (3, vec![1])], "by the names of all nodes");
+    let round = of(&[("alpha", "backup = \"beta\""), ("beta", "backup = \"gamma\"")]);
+    assert_eq!(round.ha.paths, [path(["gamma", "beta"], [13, 12]), path(["alpha", "beta"], [11, 12])]);
+}
+
+#[test]
+fn paths_of_the_file_belong_to_the_nodes_in_its_order() {
+    let site = config::parse(include_str!("../../../examples/mutual.toml"), "f").unwrap();
+    let ends =
+        ["198.51.100.11", "198.51.100.12", "2001:db8:2::1", "2001:db8:2::2"].map(|end| end.parse().unwrap());
+    let nodes = || ["alpha".to_string(), "beta".to_string()];
+    let [a, b, c, d] = ends;
+    assert_eq!(
+        site.ha.paths,
+        [Path { nodes: nodes(), addresses: [a, b] }, Path { nodes: nodes(), addresses: [c, d] }]
+    );
+    assert_eq!(site.ha.timers.detection(), Duration::from_millis(47));
+}
+
+#[test]
+fn more_groups_than_the_data_plane_has_leases_for_are_refused() {
+    let site = |groups: usize| {
+        let mut text = "[site]\nkey_file = \"/k\"\n".to_string();
+        for node in 0..10 {
+            text += &format!("[node.n{node}]\naddress = \"198.51.100.{node}\"\ninterface = \"eth0\"\n");
+        }
+        let pairs = (0..100).map(|pair| (pair / 10, pair % 10)).filter(|(one, other)| one != other);
+        for (number, (primary, backup)) in pairs.take(groups).enumerate() {
+            text += &format!(
+                "[cluster.c{number}]\naddresses = [\"203.0.113.{number}\"]\nprimary = \"n{primary}\"\nbackup = \"n{backup}\"\n"
+            );
+            text += &format!(
+                "[[cluster.c{number}.service]]\nport = 80\nservers = [{{ address = \"192.0.2.1\" }}]\n"
+            );
+        }
+        text
+    };
+    let most = config::parse(&site(limits::GROUPS), "f").unwrap();
+    assert_eq!(most.groups().last().map(|group| group.number), Some(63));
+    assert_eq!(
+        errors(&site(limits::GROUPS + 1)),
+        "f:477:10: 64 groups of clusters with one primary and backup (at most 63)"
+    );
 }
 
 #[test]
@@ -229,7 +320,7 @@ fn more_ranges_than_the_packet_path_looks_at_are_refused() {
 #[test]
 fn the_digest_of_the_smallest_site_never_changes() {
     let hex: String = config::digest(&minimal()).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "9cc0485032e8dc0c58a243eae139355cfc4be9e68bd722ec5f88721f1bb47180");
+    assert_eq!(hex, "77a815fcb9f79033578880b7f6e34f3e2be856764a2e5c80733045c3e69f5772");
 }
 
 #[test]
@@ -263,11 +354,23 @@ fn the_digest_ignores_order_comments_and_spelled_out_defaults() {
 fn the_digest_sees_every_difference() {
     let full = config::parse(FULL, "f").unwrap();
     let second = Duration::from_secs(1);
-    let changes: [fn(&mut Site, Duration); 33] = [
+    let changes: [fn(&mut Site, Duration); 45] = [
         |_, _| {},
-        |site, _| site.key_file = None,
-        |site, _| site.key_file = Some("/other".into()),
         |site, second| site.ha.lease += second,
+        |site, second| site.ha.timers.heartbeat += second,
+        |site, _| site.ha.timers.suspect += 1,
+        |site, _| site.ha.timers.probes += 1,
+        |site, second| site.ha.timers.confirm += second,
+        |site, _| site.ha.port += 1,
+        |site, _| site.ha.paths.truncate(1),
+        |site, _| site.ha.paths.reverse(),
+        |site, _| site.ha.paths[1].addresses.reverse(),
+        |site, _| site.ha.reach.clear(),
+        |site, _| site.ha.recovery = Recovery::Manual,
+        |site, second| site.ha.stable += second,
+        |site, second| site.ha.alone_after += second,
+        |site, _| site.ha.announce = Announce::VirtualMac,
+        |site, _| site.clusters[0].backup = None,
         |site, _| site.tables.flows *= 2,
         |site, _| site.tables.provisional *= 2,
         |site, _| site.tables.affinity *= 2,
@@ -305,4 +408,38 @@ fn the_digest_sees_every_difference() {
     });
     let distinct: std::collections::HashSet<_> = digests.iter().collect();
     assert_eq!(distinct.len(), changes.len());
+}
+
+#[test]
+fn the_digest_leaves_out_what_may_differ_from_node_to_node() {
+    let mut site = config::parse(FULL, "f").unwrap();
+    let digest = config::digest(&site);
+    site.key_file = Some("/another".into());
+    (site.ha.key_file, site.ha.also_accept) = (None, Some("/another".into()));
+    site.ha.hooks.timeout += Duration::from_secs(1);
+    site.ha.hooks.commands.clear();
+    assert_eq!(config::digest(&site), digest);
+}
+
+#[test]
+fn a_difference_names_what_each_says_alone() {
+    let ours = config::parse(FULL, "f").unwrap();
+    let mut theirs = ours.clone();
+    theirs.clusters[0].services[0].servers[0].weight = 11;
+    theirs.clusters[1].backup = None;
+    let (ours, theirs) = (config::lines(&ours), config::lines(&theirs));
+    assert_eq!(
+        config::difference(&ours, &theirs),
+        [
+            "only here: cluster media: backup alpha",
+            "only here: cluster shop: service tcp 80: server web1 at 198.51.100.21, weight 10",
+            "only there: cluster shop: service tcp 80: server web1 at 198.51.100.21, weight 11",
+        ]
+    );
+    let other = config::lines(&config::parse(&large::large_site(1, 1000), "f").unwrap());
+    let told = config::difference(&ours, &other);
+    assert_eq!(told.len(), limits::DIFFERENCES + 1);
+    let more = ours.len() + other.len() - limits::DIFFERENCES;
+    let both = ours.iter().filter(|line| other.contains(line)).count();
+    assert_eq!(told.last(), Some(&format!("{} more differences", more - 2 * both)));
 }

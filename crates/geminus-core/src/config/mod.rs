@@ -14,6 +14,7 @@ mod digest;
 mod finding;
 mod json;
 mod keys;
+mod lines;
 mod nearest;
 mod position;
 mod quantity;
@@ -27,6 +28,7 @@ use toml::de::DeTable;
 
 pub use self::digest::digest;
 pub use self::finding::{ConfigErrors, Finding, FindingKind};
+pub use self::lines::{difference, lines};
 pub use self::reference::reference_markdown;
 pub use self::schema::schema_json;
 
