@@ -1,6 +1,7 @@
 //! What a fixture is.
 
 use geminus_core::model::Site;
+use geminus_packet::tables::Tables;
 use geminus_packet::verdict::Class;
 
 use crate::snapshot::Memory;
@@ -35,6 +36,8 @@ pub enum Step {
     Seconds(u32),
     /// Writers are in every way of a table and do not come out.
     Claim(Memory),
+    /// This was written into the tables.
+    Write(fn(&dyn Tables)),
     /// The site changed.
     Reload(fn(&mut Site)),
     /// The server that the last forwarded frame went to is drained.

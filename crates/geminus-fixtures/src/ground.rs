@@ -20,6 +20,8 @@ pub const NODE_MAC: Mac = [2, 0, 0, 0, 1, 1];
 pub const FAR_MAC: Mac = [2, 0, 0, 0, 1, 7];
 /// The machine that clients' packets come from.
 pub const ROUTER_MAC: Mac = [2, 0, 0, 0, 2, 1];
+/// The other dispatcher, where there is one.
+pub const PARTNER_MAC: Mac = [2, 0, 0, 0, 1, 2];
 /// A machine that has nothing to do with it.
 pub const STRANGER_MAC: Mac = [2, 0, 0, 0, 9, 9];
 /// The interface that frames come in by: a test-run's is the loopback's.

@@ -16,3 +16,4 @@ pub mod random;
 pub mod snapshot;
 pub mod stage;
 pub mod sweep;
+pub mod twin;

@@ -2,7 +2,10 @@
 
 use crate::fixture::Fixture;
 use crate::frame::{ACK, FIN, IPV4, IPV6, RST, SYN, Tcp, Udp, V4, V6, VLAN, ethernet, tagged};
-use crate::ground::{CLIENT4, CLIENT6, MAIL4, MAIL6, MEDIA4, MEDIA6, NODE_MAC, ROUTER_MAC, SHOP4, SHOP6};
+use crate::ground::{
+    CLIENT4, CLIENT6, MAIL4, MAIL6, MEDIA4, MEDIA6, NODE_MAC, PARTNER_MAC, ROUTER_MAC, SHOP4, SHOP6,
+};
+use crate::twin::{self, Payload};
 
 /// The shortest frame that a kernel hands to a program.
 pub const SHORTEST: usize = 14;
@@ -53,8 +56,9 @@ impl Frames {
 
     /// The next frame.
     pub fn next(&self, random: &mut Random) -> Vec<u8> {
-        let mut frame = match random.below(8) {
-            0..5 => talk(random),
+        let mut frame = match random.below(32) {
+            0..20 => talk(random),
+            20 => partners(random),
             _ => self.model(random).to_vec(),
         };
         match random.below(8) {
@@ -110,6 +114,23 @@ impl Frames {
     }
 }
 
+/// A frame of a partner's that gets through the gate, mostly.
+fn partners(random: &mut Random) -> Vec<u8> {
+    let mut payload = random.one(&[Payload::beat, Payload::beat, Payload::probe, Payload::awaited])();
+    payload.session = random.one(&[payload.session, payload.session, twin::SESSION, twin::OWN_SESSION, 5, 6]);
+    payload.counter = payload.counter.wrapping_add(random.below(4) as u64).wrapping_sub(2);
+    if random.below(4) == 0 {
+        (payload.key, payload.key_id) = (twin::NEXT_KEY, twin::NEXT_KEY_ID);
+    }
+    if random.below(8) == 0 {
+        payload.kind = random.below(5) as u8;
+    }
+    if random.below(8) == 0 {
+        payload.body.truncate(random.below(120));
+    }
+    if random.below(2) == 0 { twin::frame4(&payload) } else { twin::frame6(&payload) }
+}
+
 /// A packet of one of few flows.
 fn talk(random: &mut Random) -> Vec<u8> {
     let flags = random.one(&[SYN, SYN, ACK, ACK, ACK, ACK | 8, FIN | ACK, RST, SYN | ACK]);
@@ -131,5 +152,6 @@ fn talk(random: &mut Random) -> Vec<u8> {
         let ip = V6::new(source, random.one(&[SHOP6, SHOP6, SHOP6, MAIL6, MEDIA6]));
         ethernet(NODE_MAC, ROUTER_MAC, IPV6, &if is_udp { ip.udp(&udp) } else { ip.tcp(&tcp) })
     };
+    let frame = if random.below(16) == 0 { twin::sent_by(PARTNER_MAC, &frame) } else { frame };
     if random.below(16) == 0 { tagged(&frame, &[(VLAN, 7)]) } else { frame }
 }

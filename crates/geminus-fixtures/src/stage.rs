@@ -14,6 +14,7 @@ use geminus_packet::verdict::{Class, Counter, Kind, Reason, Verdict, reasons};
 use crate::fixture::{Expected, Fixture, Outcome, Step};
 use crate::ground;
 use crate::snapshot;
+use crate::twin;
 
 /// What the kernel would do with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +66,9 @@ pub struct HostHome {
 impl HostHome {
     /// Empty tables.
     pub fn new(sizes: &Sizes, now: Ticks) -> Self {
-        Self { tables: HeapTables::new(sizes), now }
+        let tables = HeapTables::new(sizes);
+        tables.stamp.store(twin::STAMP);
+        Self { tables, now }
     }
 }
 
@@ -135,7 +138,7 @@ pub struct Seen {
 }
 
 impl<H: Home> Stage<H> {
-    /// Installs the ground's site; the tables must be empty.
+    /// Installs the ground's site, and its paths to a partner; the tables must be empty.
     pub fn new(home: H, sizes: &Sizes) -> Self {
         let site = ground::site();
         let links = ground::links(&site);
@@ -182,6 +185,7 @@ impl<H: Home> Stage<H> {
             Step::Claim(memory) => {
                 snapshot::claim_all(self.home.tables(), &self.sizes, *memory, now);
             }
+            Step::Write(write) => write(self.home.tables()),
             Step::Reload(change) => {
                 change(&mut self.site);
                 self.links.extend(ground::links(&self.site));
@@ -251,6 +255,7 @@ impl<H: Home> Stage<H> {
             ticks: ground::TICKS,
         };
         self.planner.apply(self.home.tables(), &wanted, || ()).expect("the ground's site fits its tables");
+        twin::join(self.home.tables(), &self.sizes);
     }
 
     fn lease(&self, until: u64) {

@@ -15,7 +15,7 @@ use geminus_fixtures::fixture::Step;
 use geminus_fixtures::random::{Frames, Random};
 use geminus_fixtures::snapshot::{Memory, each_way, seen};
 use geminus_fixtures::stage::{Home, HostHome, Stage, hex};
-use geminus_fixtures::{ground, list};
+use geminus_fixtures::{ground, list, twin};
 use geminus_packet::flow::{Bucket, Found, WAYS};
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::Tables;
@@ -181,6 +181,9 @@ impl Twins {
     fn look(&mut self) {
         let now = self.kernel.home.ticks();
         let before = self.host.home.now();
+        // Tokens come with the kernel's time, and with the host's not at all.
+        twin::DRY(self.host.home.tables());
+        twin::DRY(self.kernel.home.tables());
         let gained = (now.0 as u32).wrapping_sub(before);
         if gained == 0 {
             return;
@@ -230,10 +233,13 @@ fn event(random: &mut Random) -> Step {
         |site| site.clusters[0].services[0].servers[0].weight = 9,
         |site| site.clusters[0].ping = !site.clusters[0].ping,
     ];
-    match random.below(16) {
+    let writes =
+        [twin::COLLOCATED, twin::APART, twin::APART, twin::QUIET, twin::LOUD, twin::LOUD, twin::FLOODED];
+    match random.below(20) {
         0 => Step::Yield,
         1..4 => Step::Lead,
         4 => Step::FindLost,
+        16.. => Step::Write(random.one(&writes)),
         5..9 => Step::Reload(random.one(&changes)),
         _ => Step::Seconds(random.one(&[1, 2, 30, 59, 60, 61, 1800, 3599, 3600, 3601, 20_000])),
     }

@@ -4,7 +4,7 @@ use geminus_dataplane::mapped::MappedTables;
 use geminus_dataplane::program::Loaded;
 use geminus_fixtures::random::SHORTEST;
 use geminus_fixtures::stage::{Action, Home, HostHome, Ran, Stage};
-use geminus_fixtures::{ground, snapshot};
+use geminus_fixtures::{ground, snapshot, twin};
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::Ticks;
 use geminus_packet::verdict::Counter;
@@ -55,8 +55,13 @@ impl Home for KernelHome {
     }
 
     fn run(&mut self, frame: &[u8]) -> Ran {
-        let run = self.loaded.run(frame, &[]).unwrap_or_else(|error| panic!("{error}"));
-        Ran { action: action(run.action), bytes: run.frame }
+        let mut run = self.loaded.run(frame, &[]).unwrap_or_else(|error| panic!("{error}"));
+        let action = action(run.action);
+        if action == Action::Pass {
+            // The kernel's clock is not the host's.
+            twin::restamp(frame, &mut run.frame);
+        }
+        Ran { action, bytes: run.frame }
     }
 
     fn counted(&self, counter: Counter) -> u64 {

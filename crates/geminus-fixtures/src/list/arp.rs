@@ -133,6 +133,17 @@ fn request(sender: [u8; 4], target: [u8; 4]) -> Vec<u8> {
     from_router(BROADCAST, asks(sender, target))
 }
 
+/// Where is the shop?
+pub(super) fn asked() -> Vec<u8> {
+    request(ROUTER4, SHOP4)
+}
+
+/// Another says that it is the shop.
+pub(super) fn claimed(by: Mac) -> Vec<u8> {
+    let arp = Arp { operation: 2, sender_mac: by, sender: SHOP4, target_mac: BROADCAST, target: SHOP4 };
+    ethernet(BROADCAST, by, frame::ARP, &arp.bytes())
+}
+
 fn reply(asker: [u8; 4], asked: [u8; 4]) -> Vec<u8> {
     let arp =
         Arp { operation: 2, sender_mac: NODE_MAC, sender: asked, target_mac: ROUTER_MAC, target: asker };

@@ -10,6 +10,7 @@ mod link;
 mod neighbour;
 mod services;
 mod transport;
+mod twin;
 
 use crate::fixture::Fixture;
 use crate::frame::{self, Tcp, Udp, V4, V6, ethernet};
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Fixture> {
         services::list,
         flows::list,
         affinity::list,
+        twin::list,
     ];
     for list in lists {
         all.extend(list());

@@ -165,6 +165,18 @@ fn advertisement(asker: [u8; 16], to: Mac, target: [u8; 16], flags: u8) -> Vec<u
     ethernet(to, NODE_MAC, IPV6, &header(target, asker).icmp(ADVERTISEMENT, 0, &rest))
 }
 
+/// Where is the shop?
+pub(super) fn asked() -> Vec<u8> {
+    solicitation(ROUTER6, SHOP6, &SOURCE_OPTION)
+}
+
+/// Another says that it is the shop.
+pub(super) fn claimed(by: Mac) -> Vec<u8> {
+    let mut rest = body(SHOP6, &option(2, by));
+    rest[0] = 0x20;
+    ethernet(ALL_NODES_MAC, by, IPV6, &header(SHOP6, ALL_NODES).icmp(ADVERTISEMENT, 0, &rest))
+}
+
 fn unicast(to: Mac) -> Vec<u8> {
     ethernet(
         to,
