@@ -12,3 +12,4 @@ pub mod neighbour;
 pub mod plan;
 pub mod replication;
 pub mod ring;
+pub mod wire;

@@ -108,7 +108,13 @@ impl Ha {
             Input::Answer { path, arrived, probe, reports } => {
                 if let Some(partner) = self.partners.get_mut(path.peer) {
                     partner.detector.answer(path.path, probe, arrived);
-                    for report in reports {
+                    for mut report in reports {
+                        let ours = self.groups.iter().find(|group| group.config.number == report.number);
+                        let Some(ours) = ours else { continue };
+                        report.role = match ours.config.role {
+                            Role::Primary => Role::Backup,
+                            Role::Backup => Role::Primary,
+                        };
                         partner.shown.insert(report.number, (report, arrived));
                     }
                 }
