@@ -8,6 +8,7 @@ mod bench;
 mod ci;
 mod command;
 mod demo;
+mod faults;
 mod floors;
 mod setup;
 mod tally;
@@ -55,6 +56,15 @@ enum Task {
         /// Shorter measurements.
         #[arg(long)]
         fast: bool,
+    },
+    /// Let two dispatchers meet the cases of the fault list and write docs/faults.md (needs root).
+    Faults {
+        /// Which cases, such as `A5` [default: all]
+        #[arg(value_name = "ID")]
+        only: Vec<String>,
+        /// Runs and times as the fault list has them: hours instead of minutes.
+        #[arg(long)]
+        full: bool,
     },
     /// Measure what Geminus costs: a packet, a line of packets, the control plane (needs root).
     #[command(args_conflicts_with_subcommands = true)]
@@ -111,6 +121,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Test { floor } => floors::test(&mut workspace, floor),
         Task::Ci => ci::check_and_test(&mut workspace),
         Task::Demo { report, fast } => demo::demo(&mut workspace, report, fast),
+        Task::Faults { only, full } => faults::faults(&mut workspace, &only, full),
         Task::Bench { beside: Some(Beside::Failover { runs, quick }), .. } => {
             bench::failover(&mut workspace, runs, quick)
         }

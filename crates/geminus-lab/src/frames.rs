@@ -38,10 +38,10 @@ pub fn claim(mac: Mac, address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// Who answers a [`question`] about which address; none for every other frame.
+/// Who says that it has which address, asked or not; none for every other frame.
 pub fn answer(frame: &[u8]) -> Option<(IpAddr, Mac)> {
     match u16::from_be_bytes(frame.get(12..14)?.try_into().ok()?) {
-        ARP if frame.get(20..22)? == [0, 2] => {
+        ARP if frame.get(20..22)? == [0, 2] || is_claim(frame) => {
             let mac = frame.get(22..28)?.try_into().ok()?;
             let address: [u8; 4] = frame.get(28..32)?.try_into().ok()?;
             Some((Ipv4Addr::from(address).into(), mac))
@@ -53,6 +53,18 @@ pub fn answer(frame: &[u8]) -> Option<(IpAddr, Mac)> {
             Some((Ipv6Addr::from(address).into(), mac))
         }
         _ => None,
+    }
+}
+
+/// Whether a frame says unasked that an address is at its sender: a gratuitous ARP request or reply, an advertisement to
+/// everybody.
+pub fn is_claim(frame: &[u8]) -> bool {
+    match frame.get(12..14) {
+        Some([0x08, 0x06]) => frame.len() >= 42 && frame[28..32] == frame[38..42],
+        Some([0x86, 0xdd]) => {
+            frame.len() >= 78 && frame[20] == ICMPV6 && frame[54] == 136 && frame[38] == 0xff
+        }
+        _ => false,
     }
 }
 
@@ -187,13 +199,15 @@ mod tests {
     fn a_claim_is_read_as_the_answer_of_its_sender() {
         for address in ["198.51.100.80", "2001:db8:1::80"] {
             assert_eq!(answer(&claim(MAC, ip(address))), Some((ip(address), MAC)));
+            assert!(is_claim(&claim(MAC, ip(address))));
         }
     }
 
     #[test]
     fn a_question_is_no_answer() {
         for (from, to) in [("198.51.100.250", "198.51.100.80"), ("2001:db8:1::250", "2001:db8:1::80")] {
-            assert_eq!(answer(&question(MAC, ip(from), ip(to)).unwrap()), None);
+            let question = question(MAC, ip(from), ip(to)).unwrap();
+            assert!(answer(&question).is_none() && !is_claim(&question));
         }
         assert_eq!(question(MAC, ip("198.51.100.250"), ip("2001:db8:1::80")), None);
     }

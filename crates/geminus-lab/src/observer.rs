@@ -99,6 +99,27 @@ impl Holders {
         by_address.values().map(|answers| overlap(answers)).max().unwrap_or_default()
     }
 
+    /// When two hardware addresses last answered for the same address at the same time.
+    pub fn both_until(&self) -> Option<Instant> {
+        let all = 0..self.answers.len();
+        let with_the_next = |place: usize| {
+            let rest = Self { answers: self.answers[place..].to_vec() };
+            (rest.more_than_one() > Duration::ZERO).then_some(rest)
+        };
+        // The later half of the answers is searched for the last overlap; without one, the earlier half.
+        let (mut from, mut until) = (all.start, all.end);
+        with_the_next(from)?;
+        while from + 1 < until {
+            let middle = from.midpoint(until);
+            if with_the_next(middle).is_some() {
+                from = middle;
+            } else {
+                until = middle;
+            }
+        }
+        self.answers.get(from).map(|answer| answer.at)
+    }
+
     /// When a hardware address first answered after a moment, for the last of the addresses to do so.
     pub fn first_after(&self, moment: Instant, mac: Mac) -> Option<Duration> {
         let addresses: BTreeSet<IpAddr> = self.answers.iter().map(|answer| answer.address).collect();
@@ -192,6 +213,7 @@ mod tests {
     fn a_hand_over_has_one_holder_at_a_time() {
         let seen = holders(&[(0, ONE), (5, ONE), (10, TWO), (15, TWO)]);
         assert_eq!((seen.more_than_one(), seen.changes()), (Duration::ZERO, 1));
+        assert_eq!(seen.both_until(), None);
     }
 
     #[test]
@@ -199,6 +221,8 @@ mod tests {
         let seen = holders(&[(0, ONE), (1, TWO), (5, ONE), (6, TWO), (10, ONE), (15, ONE)]);
         let both = seen.more_than_one();
         assert!((5..=10).contains(&both.as_millis()), "{both:?}");
+        let until = seen.both_until().unwrap() - seen.answers[0].at;
+        assert!(until <= Duration::from_millis(10), "{until:?}");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(crate) enum Debt {
     Folder(PathBuf),
     /// A folder to remove if nothing is left in it.
     EmptyFolder(PathBuf),
+    /// A control group that this run made.
+    ControlGroup(PathBuf),
 }
 
 /// What one owner has made so far.
@@ -96,6 +98,7 @@ impl Debt {
             Self::Folder(path) => {
                 std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))
             }
+            Self::ControlGroup(path) => remove_control_group(&path),
             Self::EmptyFolder(path) => {
                 // Another site of this run still has it.
                 let _ = std::fs::remove_dir(path);
@@ -114,6 +117,11 @@ pub fn sweep() -> Result<()> {
     for name in dead_entries("/run/netns", NAMESPACE_PREFIX)? {
         remove_namespace(&name)?;
     }
+    for controller in std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
+        for name in dead_entries(controller.path(), FOLDER_PREFIX)? {
+            remove_control_group(&controller.path().join(name))?;
+        }
+    }
     let parent = std::env::temp_dir();
     for name in dead_entries(&parent, FOLDER_PREFIX)? {
         let folder = parent.join(name);
@@ -124,6 +132,22 @@ pub fn sweep() -> Result<()> {
         std::fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     Ok(())
+}
+
+/// Thaws what is frozen in a control group, sends everything in it back to the root and removes it; one that is gone
+/// already is no error.
+pub(crate) fn remove_control_group(folder: &std::path::Path) -> Result<()> {
+    let Ok(inside) = std::fs::read_to_string(folder.join("cgroup.procs")) else { return Ok(()) };
+    let freezer = folder.join("freezer.state");
+    if freezer.exists() {
+        std::fs::write(freezer, "THAWED")?;
+    }
+    let root = folder.parent().context("a control group has a parent")?.join("cgroup.procs");
+    for pid in inside.split_whitespace() {
+        // Whoever ended meanwhile needs no other place.
+        let _ = std::fs::write(&root, pid);
+    }
+    std::fs::remove_dir(folder).with_context(|| format!("cannot remove control group {}", folder.display()))
 }
 
 /// Namespaces are called `gml<pid>-<site>-<machine>`.

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use geminus_lab::balanced::binary_under_test;
 use geminus_lab::faults::cut::{Cuts, Loss, Way};
+use geminus_lab::faults::{self, ground::Ground};
 use geminus_lab::frames;
 use geminus_lab::observer::{Observer, holders};
 use geminus_lab::pair::{SHOP, Topology};
@@ -113,4 +115,67 @@ fn the_backup_takes_over_when_the_active_dies() {
     let beta = mac_of(&twins.machine(Twin::Beta).namespace, "eth0").unwrap();
     let found = holders(&twins.site, twins.shop(), PATIENCE).unwrap();
     assert_eq!(found.into_iter().collect::<Vec<_>>(), Family::BOTH.map(|family| (family, beta)));
+}
+
+/// A case of the fault list; its bounds are those of `faults/bounds.rs`.
+fn holds(id: &str) {
+    let ground = Ground { binary: binary_under_test().unwrap(), full: false, quick: true };
+    for figure in faults::expect(id, &ground).unwrap() {
+        println!("{id} {}: {}", figure.what, figure.value);
+    }
+}
+
+#[test]
+fn a_silent_death_is_found_in_time_with_both_profiles() {
+    holds("A1");
+}
+
+#[test]
+fn a_daemon_that_returns_within_its_lease_costs_no_packet() {
+    holds("A3");
+}
+
+#[test]
+fn a_daemon_that_never_returns_is_followed_at_the_end_of_its_lease() {
+    holds("A4");
+}
+
+#[test]
+fn a_daemon_that_was_stopped_asks_before_it_claims() {
+    holds("A5");
+}
+
+#[test]
+fn one_path_of_two_is_an_alarm_and_no_takeover() {
+    holds("A8");
+}
+
+#[test]
+fn all_paths_cut_lose_no_connection_and_heal() {
+    holds("A9");
+}
+
+#[test]
+fn forged_heartbeats_change_nothing() {
+    holds("A15");
+}
+
+#[test]
+fn a_planned_switch_over_loses_no_packet() {
+    holds("A25");
+}
+
+#[test]
+fn in_mutual_mode_only_the_clusters_of_the_dead_node_move() {
+    holds("A27");
+}
+
+#[test]
+fn a_dispatcher_that_is_a_server_keeps_its_flows_in_both_directions() {
+    holds("A28");
+}
+
+#[test]
+fn partners_with_different_files_say_so_and_go_on() {
+    holds("A36");
 }

@@ -106,7 +106,8 @@ impl Cuts {
     /// # Errors
     /// When a bridge refuses.
     pub fn isolate(&self, twin: Twin) -> Result<()> {
-        Way::BOTH.into_iter().try_for_each(|way| self.mute(twin, way))
+        // The LAN last: what the client feels begins when all that a partner could hear is over.
+        Way::BOTH.into_iter().rev().try_for_each(|way| self.mute(twin, way))
     }
 
     /// The opposite of [`Self::isolate`].
@@ -174,6 +175,26 @@ impl Cuts {
         }
         text.push_str("  }\n}\n");
         self.switch.feed("nft", &["-f", "-"], &text).map(drop)
+    }
+
+    /// Loses so many of a hundred packets of replication, on both ways.
+    ///
+    /// # Errors
+    /// When nftables refuses.
+    pub fn lose_replication(&self, percent: u8) -> Result<()> {
+        for way in Way::BOTH {
+            let family = if way == Way::Lan || self.second_is_bridge { "bridge" } else { "inet" };
+            let mut text = fresh(family, "replication");
+            let _ = writeln!(text, "table {family} replication {{\n  chain lost {{");
+            text.push_str("    type filter hook prerouting priority -280; policy accept;\n");
+            for side in ["sport", "dport"] {
+                let chance = format!("numgen random mod 100 < {percent}");
+                let _ = writeln!(text, "    tcp {side} {HEARTBEATS} {chance} drop");
+            }
+            text.push_str("  }\n}\n");
+            self.place(way).feed("nft", &["-f", "-"], &text)?;
+        }
+        Ok(())
     }
 
     /// Loses everything that a filter names, in the switch, from now on.

@@ -203,8 +203,8 @@ impl Member {
         if self.lost.is_some() || self.asked.is_some() {
             return;
         }
-        match self.stream.write(b"GET / HTTP/1.1\r\nHost: crowd\r\n\r\n") {
-            Ok(_) => self.asked = Some(Instant::now()),
+        match self.stream.write_all(b"GET / HTTP/1.1\r\nHost: crowd\r\n\r\n") {
+            Ok(()) => self.asked = Some(Instant::now()),
             Err(error) => self.lost = Some(error.into()),
         }
     }
