@@ -22,7 +22,38 @@ servers = [
 ]
 "#;
 
-const CASES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config_bad_input/one_change.txt");
+/// The file that every case of `pair.txt` is one change away from.
+const PAIR: &str = r#"[site]
+key_file = "/etc/geminus/site.key"
+
+[node.alpha]
+address = "198.51.100.11"
+interface = "eth0"
+
+[node.beta]
+address = "198.51.100.12"
+interface = "eth0"
+
+[ha]
+lease = "5s"
+paths = [
+  ["198.51.100.11", "198.51.100.12"],
+  ["2001:db8:2::1", "2001:db8:2::2"],
+]
+reach = ["198.51.100.1"]
+
+[cluster.shop]
+addresses = ["198.51.100.80", "2001:db8:1::80"]
+primary = "alpha"
+backup = "beta"
+
+[[cluster.shop.service]]
+port = 80
+servers = [{ name = "web1", address = "198.51.100.21" }]
+"#;
+
+/// Each base with the cases that are one change away from it, and at least how many there are.
+const CASES: [(&str, &str, usize); 2] = [(BASE, "one_change.txt", 180), (PAIR, "pair.txt", 40)];
 
 /// One paragraph of `one_change.txt`.
 struct Case {
@@ -41,9 +72,9 @@ impl Case {
         Some(Self { removed, added: lines("+ "), said })
     }
 
-    fn text(&self) -> String {
-        assert_eq!(BASE.matches(&self.removed).count(), 1, "`{}` is once in the base", self.removed);
-        BASE.replace(&self.removed, &self.added.join("\n"))
+    fn text(&self, base: &str) -> String {
+        assert_eq!(base.matches(&self.removed).count(), 1, "`{}` is once in the base", self.removed);
+        base.replace(&self.removed, &self.added.join("\n"))
     }
 
     fn write(&self, said: &[String]) -> String {
@@ -69,22 +100,60 @@ fn says(text: &str, expected: &[&str]) {
 #[test]
 fn the_base_of_all_cases_is_sound() {
     says(BASE, &[]);
+    says(PAIR, &[]);
 }
 
 #[test]
 fn every_change_for_the_worse_is_found_where_it_is() {
-    let file = std::fs::read_to_string(CASES).unwrap();
-    let (head, cases) = file.split_once("\n\n").unwrap();
-    let cases: Vec<Case> = cases.split("\n\n").filter_map(Case::read).collect();
-    assert!(cases.len() >= 180, "only {} cases were read", cases.len());
-    if std::env::var_os("UPDATE_CASES").is_some() {
-        let cases: Vec<_> = cases.iter().map(|case| case.write(&findings(&case.text()))).collect();
-        return std::fs::write(CASES, format!("{head}\n\n{}", cases.join("\n"))).unwrap();
+    for (base, name, at_least) in CASES {
+        let path = format!("{}/tests/config_bad_input/{name}", env!("CARGO_MANIFEST_DIR"));
+        let file = std::fs::read_to_string(&path).unwrap();
+        let (head, cases) = file.split_once("\n\n").unwrap();
+        let cases: Vec<Case> = cases.split("\n\n").filter_map(Case::read).collect();
+        assert!(cases.len() >= at_least, "only {} cases of {name} were read", cases.len());
+        if std::env::var_os("UPDATE_CASES").is_some() {
+            let cases: Vec<_> = cases.iter().map(|case| case.write(&findings(&case.text(base)))).collect();
+            std::fs::write(path, format!("{head}\n\n{}", cases.join("\n"))).unwrap();
+            continue;
+        }
+        for case in &cases {
+            assert!(!case.said.is_empty(), "a case without a finding: {:?}", case.added);
+            assert_eq!(findings(&case.text(base)), case.said, "\n{}", case.text(base));
+        }
     }
-    for case in &cases {
-        assert!(!case.said.is_empty(), "a case without a finding: {:?}", case.added);
-        assert_eq!(findings(&case.text()), case.said, "\n{}", case.text());
+}
+
+#[test]
+fn partners_of_two_families_need_a_path() {
+    let (start, end) = (PAIR.find("paths").unwrap(), PAIR.find("reach").unwrap());
+    let text = PAIR.replace(&PAIR[start..end], "").replace("\"198.51.100.12\"", "\"2001:db8:2::2\"");
+    says(
+        &text,
+        &[
+            "f:19:10: nodes `alpha` and `beta` have addresses of two families, so no path joins them (add `paths` to \
+           [ha], or give the nodes addresses of one family)",
+        ],
+    );
+    let with_path = text.replace("[ha]", "[ha]\npaths = [[\"203.0.113.1\", \"203.0.113.2\"]]");
+    says(&with_path, &[]);
+}
+
+#[test]
+fn a_node_with_more_partners_than_the_data_plane_has_paths_is_refused() {
+    let mut text = PAIR[..PAIR.find("[ha]").unwrap()].to_string() + &PAIR[PAIR.find("[cluster").unwrap()..];
+    for node in 1..=16 {
+        text += &format!("[node.n{node}]\naddress = \"203.0.113.{node}\"\ninterface = \"eth0\"\n");
+        text += &format!(
+            "[cluster.c{node}]\naddresses = [\"192.0.2.{node}\"]\nprimary = \"n{node}\"\nbackup = \"alpha\"\n"
+        );
+        text += &format!(
+            "[[cluster.c{node}.service]]\nport = 80\nservers = [{{ address = \"198.51.100.21\" }}]\n"
+        );
     }
+    says(
+        &text,
+        &["f:176:10: node `alpha` has more than 16 partners (let fewer nodes share clusters with it)"],
+    );
 }
 
 #[test]

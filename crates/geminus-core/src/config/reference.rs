@@ -137,7 +137,13 @@ fn rules() -> String {
      - two servers of one service with one name or one address\n\
      - two services of one cluster and protocol with the same port or any port, or with overlapping ranges; an exact \
      port inside a range is no conflict, nor are TCP and UDP\n\
-     - a `primary` that is no node of the file, and none where the file has several nodes\n\n\
+     - a `primary` that is no node of the file, and none where the file has several nodes; a `backup` that is no other \
+     node of the file\n\
+     - a `backup` without a `key_file` in `[site]`: two nodes choose the same servers with the same key only\n\
+     - `paths` where not exactly two nodes share clusters; a path whose ends are of two families, of the wrong node, of a \
+     cluster, or the end of another path; no `paths` where the node addresses of partners are of two families\n\
+     - a reach target that is an address of a node, a cluster or a path, or there twice\n\
+     - probes that take longer than `confirm` (1 ms each), and a `lease` no longer than `heartbeat` × `suspect` + `confirm`\n\n\
      Warned about:\n\n\
      - a service whose servers all have weight 0: nobody serves it\n\
      - a ring with fewer than 100 slots for each server: shares drift from the weights\n\
@@ -176,6 +182,10 @@ fn bounds() -> String {
         ("servers in all services", limits::SERVERS),
         ("ranges of ports in one cluster, any port included", limits::RANGES_PER_CLUSTER),
         ("ring slots in all services", limits::RING_SLOTS as usize),
+        ("groups of clusters with one primary and backup", limits::GROUPS),
+        ("paths, and partners of one node", limits::PATHS),
+        ("reach targets", limits::REACH),
+        ("words of a hook", limits::COMMAND_WORDS),
         ("MiB of file", limits::CONFIG_BYTES >> 20),
     ];
     let mut text = "## Bounds\n\n| at most | |\n|---|---|\n".to_string();
@@ -186,5 +196,8 @@ fn bounds() -> String {
 }
 
 fn full_example() -> String {
-    format!("## Every key in one file\n\n```toml\n{FULL}```\n")
+    format!(
+        "## Every key in one file\n\nThere are smaller ones beside it in `examples/`: `pair.toml`, `mutual.toml`, \
+         `collocated.toml`.\n\n```toml\n{FULL}```\n"
+    )
 }

@@ -150,6 +150,12 @@ fn ends(pairs: &[At<[At<IpAddr>; 2]>], nodes: [&str; 2], owners: &Owners<'_>, re
     let mut claims = HashMap::new();
     for At { value: ends, at } in pairs {
         let [one, other] = ends.map(|end| end.value);
+        if one == other {
+            let hint =
+                format!("an address of node {}, then one of node {}", Quoted(nodes[0]), Quoted(nodes[1]));
+            conflict(report, *at, format!("both ends of a path are {one}"), hint);
+            continue;
+        }
         if one.is_ipv4() != other.is_ipv4() {
             let message = format!("the path from {one} to {other} has ends of two families");
             conflict(report, *at, message, "both IPv4 or both IPv6".to_string());
