@@ -7,7 +7,7 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{ProgramError, Xdp, XdpMode};
 
-use crate::pins::{LinkPin, Pins};
+use crate::pins::{LinkKind, LinkPin, Pins};
 use crate::release;
 
 /// How a program runs.
@@ -109,13 +109,61 @@ pub(crate) fn attach(
     wish: Wish,
     force: bool,
 ) -> Result<Attached, AttachError> {
+    let interface = index_of(name)?;
+    // An interface that led to partners alone before: both programs look at partners' frames.
+    for pin in pins.links(LinkKind::Path).into_iter().filter(|pin| pin.interface == interface) {
+        fs::remove_file(&pin.path).map_err(|error| AttachError::Failed {
+            interface: name.into(),
+            cause: format!("{}: {error}", pin.path.display()),
+        })?;
+    }
+    attach_alone(program, (pins, LinkKind::Main), (name, interface), wish, force)
+}
+
+/// Attaches `program`, which only looks at partners' frames, to an interface that leads to partners. The program of
+/// somebody else stays.
+pub(crate) fn attach_path(
+    program: &mut Xdp,
+    pins: &Pins,
+    name: &str,
+    wish: Wish,
+) -> Result<Attached, AttachError> {
+    let interface = index_of(name)?;
+    attach_alone(program, (pins, LinkKind::Path), (name, interface), wish, false)
+}
+
+/// Detaches from every interface that leads to partners but these.
+pub(crate) fn keep_paths(pins: &Pins, names: &[String]) -> io::Result<()> {
+    let kept: Vec<_> = names.iter().filter_map(|name| release::interface_index(name)).collect();
+    let gone = pins.links(LinkKind::Path).into_iter().filter(|pin| !kept.contains(&pin.interface));
+    gone.into_iter().try_for_each(|pin| fs::remove_file(pin.path))
+}
+
+/// Detaches from every interface.
+pub(crate) fn detach_all(pins: &Pins) -> io::Result<()> {
+    let all = pins.links(LinkKind::Main).into_iter().chain(pins.links(LinkKind::Path));
+    all.into_iter().try_for_each(|pin| fs::remove_file(pin.path))
+}
+
+fn index_of(name: &str) -> Result<u32, AttachError> {
+    release::interface_index(name).ok_or_else(|| AttachError::NoInterface { interface: name.into() })
+}
+
+fn attach_alone(
+    program: &mut Xdp,
+    (pins, kind): (&Pins, LinkKind),
+    (name, interface): (&str, u32),
+    wish: Wish,
+    force: bool,
+) -> Result<Attached, AttachError> {
     let failed = |cause: String| AttachError::Failed { interface: name.into(), cause };
-    let Some(interface) = interface_index(name) else {
-        return Err(AttachError::NoInterface { interface: name.into() });
-    };
     let mut taken_over = None;
-    for pin in pins.links() {
-        if pin.interface == interface && wish_allows(wish, pin.mode) && replace(program, &pin).is_some() {
+    for pin in pins.links(kind) {
+        let here = pin.interface == interface;
+        if kind == LinkKind::Path && !here {
+            continue;
+        }
+        if here && wish_allows(wish, pin.mode) && replace(program, &pin).is_some() {
             taken_over = Some(pin.mode);
         } else {
             // Of an interface that is gone or another mode: dropping the pin detaches it.
@@ -134,13 +182,8 @@ pub(crate) fn attach(
             native => (native?, Mode::Native, None),
         },
     };
-    link.pin(pins.link(interface, mode)).map_err(|e| failed(e.to_string()))?;
+    link.pin(pins.link(kind, interface, mode)).map_err(|e| failed(e.to_string()))?;
     Ok(Attached { interface, mode, taken_over: false, not_native })
-}
-
-/// Whether the program is attached where this says, as far as the kernel knows.
-pub(crate) fn detach_all(pins: &Pins) -> io::Result<()> {
-    pins.links().into_iter().try_for_each(|pin| fs::remove_file(pin.path))
 }
 
 fn wish_allows(wish: Wish, mode: Mode) -> bool {
@@ -203,8 +246,4 @@ fn cause_of(error: &ProgramError) -> String {
         ProgramError::SyscallError(call) => call.io_error.to_string(),
         other => other.to_string(),
     }
-}
-
-fn interface_index(name: &str) -> Option<u32> {
-    release::interface_index(name)
 }

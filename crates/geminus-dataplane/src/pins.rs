@@ -3,6 +3,7 @@
 //! ```text
 //! <bpffs>/geminus/<site>/tables-<n>/<MAP>             one folder an installation; more than one only while moving
 //! <bpffs>/geminus/<site>/link-<interface>-<mode>      the attachment, which holds the program
+//! <bpffs>/geminus/<site>/path-<interface>-<mode>      one for each interface that leads to partners alone
 //! ```
 
 use std::fs;
@@ -23,6 +24,24 @@ pub(crate) struct LinkPin {
     pub(crate) path: PathBuf,
     pub(crate) interface: u32,
     pub(crate) mode: Mode,
+}
+
+/// What an attachment is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkKind {
+    /// Clients and servers.
+    Main,
+    /// Partners alone.
+    Path,
+}
+
+impl LinkKind {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Main => "link-",
+            Self::Path => "path-",
+        }
+    }
 }
 
 impl Pins {
@@ -57,19 +76,19 @@ impl Pins {
         self.root.join(format!("tables-{}", last + 1))
     }
 
-    /// Pinned attachments.
-    pub(crate) fn links(&self) -> Vec<LinkPin> {
+    /// Pinned attachments of one kind.
+    pub(crate) fn links(&self, kind: LinkKind) -> Vec<LinkPin> {
         self.names()
             .filter_map(|name| {
-                let (interface, mode) = name.strip_prefix("link-")?.split_once('-')?;
+                let (interface, mode) = name.strip_prefix(kind.prefix())?.split_once('-')?;
                 let (interface, mode) = (interface.parse().ok()?, Mode::from_word(mode)?);
                 Some(LinkPin { path: self.root.join(&name), interface, mode })
             })
             .collect()
     }
 
-    pub(crate) fn link(&self, interface: u32, mode: Mode) -> PathBuf {
-        self.root.join(format!("link-{interface}-{}", mode.word()))
+    pub(crate) fn link(&self, kind: LinkKind, interface: u32, mode: Mode) -> PathBuf {
+        self.root.join(format!("{}{interface}-{}", kind.prefix(), mode.word()))
     }
 
     fn names(&self) -> impl Iterator<Item = String> {

@@ -67,6 +67,8 @@ pub struct DataPlane {
     old: Option<MappedTables>,
     written: Arc<Live>,
     attached: Option<(u32, Mode)>,
+    /// Interfaces that lead to partners alone.
+    path_interfaces: Vec<String>,
     pub(crate) ticks: TicksPerSecond,
     node: String,
     cpus: u32,
@@ -112,6 +114,7 @@ impl DataPlane {
             old,
             written,
             attached: None,
+            path_interfaces: Vec::new(),
             ticks,
             node: node.into(),
             cpus,
@@ -225,8 +228,40 @@ impl DataPlane {
         let attached =
             attach::attach(program, &self.pins, &options.interface, options.mode, options.replace_foreign)?;
         self.attached = Some((attached.interface, attached.mode));
+        // A path without the program works without its echo; whoever asked for it was told when it was first tried.
+        drop(self.attach_again());
         self.drop_other_tables();
         Ok(attached)
+    }
+
+    /// Attaches the small program for partners' frames to exactly these interfaces, beside the node's own. One that does not
+    /// take it, or has somebody else's, is left alone: its path works, but without echo and without stamps.
+    ///
+    /// # Errors
+    /// The interfaces that the program is not attached to, and why.
+    pub fn attach_paths(&mut self, interfaces: &[String]) -> Result<(), Vec<AttachError>> {
+        let own = &self.options.interface;
+        self.path_interfaces = interfaces.iter().filter(|name| *name != own).cloned().collect();
+        self.path_interfaces.sort();
+        self.path_interfaces.dedup();
+        self.attach_again()
+    }
+
+    fn attach_again(&mut self) -> Result<(), Vec<AttachError>> {
+        let failed =
+            |interface: &str, cause: String| AttachError::Failed { interface: interface.into(), cause };
+        let mut errors = Vec::new();
+        if let Err(error) = attach::keep_paths(&self.pins, &self.path_interfaces) {
+            errors.push(failed(&self.options.interface, error.to_string()));
+        }
+        for name in &self.path_interfaces {
+            let outcome = match self.opened.loaded.twin_program() {
+                Ok(program) => attach::attach_path(program, &self.pins, name, self.options.mode).map(drop),
+                Err(error) => Err(failed(name, error.to_string())),
+            };
+            errors.extend(outcome.err());
+        }
+        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 
     /// The interface has another hardware address now.
