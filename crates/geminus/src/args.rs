@@ -29,6 +29,7 @@ Examples:
   geminus explain tcp 203.0.113.9:40000 198.51.100.80:80
                                              the path of one packet, in words
   geminus drain web1                         no new flows to web1, everywhere
+  geminus takeover                           this node takes over from its partner
   geminus host setup --address 198.51.100.80 on a content host: ready for direct return
 
 Exit codes: 0 done, 1 the answer is no, 2 wrong use."
@@ -63,6 +64,8 @@ pub(crate) enum Verb {
     Undrain(DrainArgs),
     /// Give a server another weight until told otherwise
     Weight(WeightArgs),
+    /// Make this node active for what its partner is active for, without losing a packet
+    Takeover(TakeoverArgs),
     /// Read the configuration again and apply the difference
     Reload(ReloadArgs),
     /// Show what happened, and what happens
@@ -318,6 +321,25 @@ pub(crate) enum Weight {
     Fixed(u16),
     /// The one in the configuration.
     Configured,
+}
+
+/// Arguments of `takeover`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  geminus takeover          every cluster that this node is primary or backup of
+  geminus takeover shop     shop, and the clusters that fail over together with it
+
+Said on the node that is to be active. The partner goes on forwarding until every neighbour has heard of it. Where recovery
+is `auto`, the primary takes back what it is primary of once it has been well for long enough.")]
+pub(crate) struct TakeoverArgs {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
+    /// The cluster [default: all that this node has a role in]
+    pub(crate) cluster: Option<String>,
+    /// Also while replication is not complete: connections may be lost
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Arguments of `reload`.

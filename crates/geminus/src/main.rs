@@ -42,6 +42,7 @@ fn perform(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Drain(args) => change::drain(args, look),
         Verb::Undrain(args) => change::undrain(args, look),
         Verb::Weight(args) => change::weight(args, look),
+        Verb::Takeover(args) => change::takeover(args, look),
         Verb::Reload(args) => change::reload(args, look),
         Verb::Events(args) => events::run(args, look, Look::of_stderr(cli.color)),
         Verb::Host(args) => host::run(args, look),

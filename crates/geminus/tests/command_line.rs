@@ -71,7 +71,8 @@ fn help_and_version_are_no_errors() {
 #[test]
 fn every_verb_has_help_with_an_example() {
     let verbs = [
-        "run", "check", "status", "servers", "flows", "explain", "drain", "weight", "reload", "events", "man",
+        "run", "check", "status", "servers", "flows", "explain", "drain", "weight", "takeover", "reload",
+        "events", "man",
     ];
     for verb in verbs {
         let output = geminus(&[verb, "--help"]);
@@ -160,7 +161,7 @@ fn completions_know_every_verb() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let output = geminus(&["completions", shell]);
         assert_eq!(output.status.code(), Some(0), "{shell}");
-        for verb in ["explain", "undrain", "completions"] {
+        for verb in ["explain", "undrain", "takeover", "completions"] {
             assert!(text(&output.stdout).contains(verb), "{shell} {verb}");
         }
     }
@@ -174,7 +175,7 @@ fn the_manual_is_one_page_or_one_for_each_verb() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_str().expect("a plain path");
     assert_eq!(geminus(&["man", "--dir", path]).status.code(), Some(0));
-    for page in ["geminus.1", "geminus-run.1", "geminus-host-check.1"] {
+    for page in ["geminus.1", "geminus-run.1", "geminus-takeover.1", "geminus-host-check.1"] {
         assert!(directory.path().join(page).exists(), "{page}");
     }
 }

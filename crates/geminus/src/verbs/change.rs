@@ -1,8 +1,8 @@
-//! `geminus drain`, `undrain`, `weight` and `reload`: everything that changes a running dispatcher.
+//! `geminus drain`, `undrain`, `weight`, `takeover` and `reload`: everything that changes a running dispatcher.
 
-use geminus_api::{Changed, Outcome, Request, ServerQuery, WeightQuery};
+use geminus_api::{Changed, Outcome, Request, ServerQuery, TakeoverQuery, WeightQuery};
 
-use crate::args::{DaemonArgs, DrainArgs, ReloadArgs, Weight, WeightArgs};
+use crate::args::{DaemonArgs, DrainArgs, ReloadArgs, TakeoverArgs, Weight, WeightArgs};
 use crate::failure::{Exit, Failure};
 use crate::screen::Look;
 use crate::table::{Cell, Page};
@@ -26,6 +26,12 @@ pub(crate) fn weight(args: &WeightArgs, look: Look) -> Result<Exit, Failure> {
     };
     let query = WeightQuery { server: args.server.clone(), cluster: args.cluster.clone(), weight };
     change(&args.daemon, Request::Weight(query), look)
+}
+
+/// Active for what the partner is active for.
+pub(crate) fn takeover(args: &TakeoverArgs, look: Look) -> Result<Exit, Failure> {
+    let query = TakeoverQuery { cluster: args.cluster.clone(), force: args.force };
+    change(&args.daemon, Request::Takeover(query), look)
 }
 
 /// The configuration again.

@@ -3,8 +3,9 @@
 use std::net::{IpAddr, SocketAddr};
 
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Fill, FlowRow, Flows, Path, Role,
-    ServerRow, ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status,
+    ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Failover, Fill, FlowRow, Flows,
+    HeartbeatStatus, PartnerStatus, Path, PathStatus, ReachScore, ReachStatus, Role, ServerRow, ServerState,
+    ServerStatus, Servers, ServiceStatus, Standing, Status, SyncStatus,
 };
 
 use crate::screen::Look;
@@ -116,6 +117,57 @@ pub(crate) fn status() -> Status {
             counter("pass", "not-ours", "not for a cluster address", 9_999),
         ],
     }
+}
+
+/// Two dispatchers, each active for a cluster; one path is down and replication has just begun.
+pub(crate) fn pair() -> Status {
+    let mut status = status();
+    let [shop, mail] = &mut status.clusters[..] else { unreachable!("the sample has two clusters") };
+    shop.role = Role::Primary;
+    shop.because = "an operator ordered it".into();
+    shop.group = 1;
+    shop.epoch = 7;
+    shop.partner = Some("beta".into());
+    shop.partner_standing = Some(Standing::Standby);
+    shop.failover = Some(Failover { ready: false, because: Some("replication at 43 %".into()) });
+    mail.name = "mail".into();
+    mail.role = Role::Primary;
+    mail.because = "beta is active".into();
+    mail.since_seconds = Some(130.0);
+    mail.group = 2;
+    mail.epoch = 3;
+    mail.partner = Some("beta".into());
+    mail.partner_standing = Some(Standing::Active);
+    mail.waiting = Some("replication is at 43 %".into());
+    mail.failover = Some(Failover { ready: true, because: Some("1 of 2 paths to beta works".into()) });
+    let path = |number, local: &str, remote: &str, up| PathStatus {
+        number,
+        local: ip(local),
+        remote: ip(remote),
+        up,
+        heard_seconds: up.then_some(0.021),
+        heard_by_peer: up,
+        loss: if up { 0.031 } else { 1.0 },
+        round_trip_ms: up.then_some(0.118),
+    };
+    status.partners = vec![PartnerStatus {
+        name: "beta".into(),
+        address: ip("198.51.100.12"),
+        state: "alive".into(),
+        paths: vec![
+            path(0, "198.51.100.11", "198.51.100.12", true),
+            path(1, "2001:db8:2::1", "2001:db8:2::2", false),
+        ],
+        reach: ReachScore { up: 2, total: 2 },
+        fit: true,
+        sync: SyncStatus { state: "copying".into(), percent: 43 },
+        same_config: Some(false),
+        differences: vec!["cluster shop: ping true -> false".into(), "lease 5000 ms -> 2000 ms".into()],
+    }];
+    let targets = vec![ip("198.51.100.1"), ip("2001:db8:1::1")];
+    status.reach = Some(ReachStatus { up: 1, total: 2, targets });
+    status.heartbeats = Some(HeartbeatStatus { late: 3, latest_ms: 71.5 });
+    status
 }
 
 fn counter(class: &str, reason: &str, meaning: &str, packets: u64) -> Counter {

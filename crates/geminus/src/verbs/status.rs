@@ -1,7 +1,10 @@
 //! `geminus status`: the whole node on one page.
 
+mod twin;
+
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, Fill, Outcome, Request, ServerState, ServiceStatus, Status,
+    ClusterState, ClusterStatus, Counter, Fill, Outcome, Request, ServerState, ServiceStatus, Standing,
+    Status,
 };
 
 use crate::args::StatusArgs;
@@ -23,10 +26,19 @@ pub(crate) fn run(args: &StatusArgs, look: Look) -> Result<Exit, Failure> {
 /// The page for people.
 pub(crate) fn render(status: &Status, look: Look) -> String {
     let mut page = Page::new(look);
+    let pair = twin::is_of_a_pair(status);
+    if pair {
+        page.table(&twin::failover(status));
+        page.gap();
+    }
     node(status, &mut page);
     page.gap();
-    page.table(&clusters(&status.clusters));
+    page.table(&clusters(&status.clusters, pair));
     page.gap();
+    if pair {
+        twin::partners(status, &mut page);
+        page.gap();
+    }
     page.table(&services(&status.clusters, look));
     if !status.counters.is_empty() {
         page.gap();
@@ -45,7 +57,7 @@ fn node(status: &Status, page: &mut Page) {
     };
     let unit = if look.eyes { "" } else { " bytes" };
     let origin = if plane.adopted { ", adopted from an earlier daemon" } else { "" };
-    page.labelled(&[
+    let mut lines = vec![
         ("node", Cell::new(Tone::Strong, format!("{} {}", status.node, status.address))),
         (
             "daemon",
@@ -59,7 +71,9 @@ fn node(status: &Status, page: &mut Page) {
         ("flows", fill(plane.flows, look)),
         ("half-open", fill(plane.provisional, look)),
         ("affinity", fill(plane.affinity, look)),
-    ]);
+    ];
+    lines.extend(twin::node_lines(status));
+    page.labelled(&lines);
 }
 
 /// A table that is nearly full evicts: worth a look.
@@ -78,26 +92,35 @@ fn fill(fill: Fill, look: Look) -> Cell {
     Cell::new(tone, text)
 }
 
-fn clusters(clusters: &[ClusterStatus]) -> Table {
-    let columns = ["CLUSTER", "STATE", "LEASE", "ADDRESSES", "BECAUSE"];
-    let mut table = Table::new(&columns.map(|name| (name, Align::Left)));
+/// Where there is a partner, the role of each cluster goes first.
+fn clusters(clusters: &[ClusterStatus], pair: bool) -> Table {
+    let columns = ["CLUSTER", "STATE", "ROLE", "LEASE", "ADDRESSES", "BECAUSE"];
+    let shown = |name: &&str| pair || *name != "ROLE";
+    let columns: Vec<_> = columns.into_iter().filter(shown).map(|name| (name, Align::Left)).collect();
+    let mut table = Table::new(&columns);
     for cluster in clusters {
         let addresses: Vec<String> = cluster.addresses.iter().map(ToString::to_string).collect();
-        table.row(vec![
-            Cell::new(Tone::Strong, cluster.name.as_str()),
-            state(cluster.state),
+        let mut row = vec![Cell::new(Tone::Strong, cluster.name.as_str()), state(cluster)];
+        row.extend(pair.then(|| twin::role(cluster.role).into()));
+        row.extend([
             span(cluster.lease_remaining_ms as f64 / 1000.0).into(),
             addresses.join(",").into(),
             cluster.because.as_str().into(),
         ]);
+        table.row(row);
     }
     table
 }
 
-fn state(state: ClusterState) -> Cell {
-    match state {
-        ClusterState::Active => Cell::new(Tone::Good, "active"),
-        ClusterState::Standby => Cell::new(Tone::Plain, "standby"),
+fn state(cluster: &ClusterStatus) -> Cell {
+    match (cluster.state, cluster.standing) {
+        (ClusterState::Active, _) => Cell::new(Tone::Good, "active"),
+        (ClusterState::Standby, standing @ (Standing::Starting | Standing::Suspecting)) => {
+            Cell::new(Tone::Doubtful, standing.word())
+        }
+        // An active word beside a passive state does not exist; what is owned is what counts.
+        (ClusterState::Standby, Standing::Active | Standing::Standby) => Cell::new(Tone::Plain, "standby"),
+        (ClusterState::Standby, Standing::Yielding) => Cell::new(Tone::Plain, "yielding"),
     }
 }
 
@@ -183,6 +206,11 @@ mod tests {
     #[test]
     fn programs_see_whole_figures() {
         insta::assert_snapshot!(render(&sample::status(), sample::PIPE));
+    }
+
+    #[test]
+    fn an_operator_of_a_pair_sees_first_who_is_active_and_whether_the_other_could_be() {
+        insta::assert_snapshot!(render(&sample::pair(), sample::EYES));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use geminus_api::{
     ApiError, Changed, ClusterState, ClusterStatus, DataPlane, Event, EventsQuery, ExplainQuery, Explanation,
     Fill, FlowRow, Flows, FlowsQuery, Outcome, Path, Request, Role, ServerQuery, ServerRow, ServerState,
-    ServerStatus, Servers, ServiceStatus, Standing, Status, VERSION, WeightQuery,
+    ServerStatus, Servers, ServiceStatus, Standing, Status, TakeoverQuery, VERSION, WeightQuery,
 };
 
 use crate::fake::{Fake, geminus, stderr, stdout};
@@ -216,12 +216,16 @@ fn changes_are_asked_for_and_told() {
     let server =
         |cluster: Option<&str>| ServerQuery { server: "web1".into(), cluster: cluster.map(str::to_owned) };
     let weight = |weight| WeightQuery { server: "web1".into(), cluster: None, weight };
-    let cases: [(&[&str], Request); 6] = [
+    let takeover =
+        |cluster: Option<&str>, force| TakeoverQuery { cluster: cluster.map(str::to_owned), force };
+    let cases: [(&[&str], Request); 8] = [
         (&["drain", "web1"], Request::Drain(server(None))),
         (&["drain", "web1", "--cluster", "shop"], Request::Drain(server(Some("shop")))),
         (&["undrain", "web1"], Request::Undrain(server(None))),
         (&["weight", "web1", "20"], Request::Weight(weight(Some(20)))),
         (&["weight", "web1", "default"], Request::Weight(weight(None))),
+        (&["takeover"], Request::Takeover(takeover(None, false))),
+        (&["takeover", "shop", "--force"], Request::Takeover(takeover(Some("shop"), true))),
         (&["reload"], Request::Reload),
     ];
     for (words, request) in cases {
