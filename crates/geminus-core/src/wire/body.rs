@@ -68,7 +68,7 @@ pub(super) fn write(out: &mut Vec<u8>, proof: Proof, name: &str, beat: &Beat) {
     field(out, RHYTHM, |out| {
         out.extend(beat.sequence.to_le_bytes());
         out.extend(u32::try_from(beat.interval.as_micros()).unwrap_or(u32::MAX).to_le_bytes());
-        out.push(u8::from(beat.fit) * FIT | u8::from(beat.asks) * ASKS);
+        out.push((u8::from(beat.fit) * FIT) | (u8::from(beat.asks) * ASKS));
         out.push(match beat.sync {
             SyncView::Down => 0,
             SyncView::Copying(percent) => percent.min(100) + 1,

@@ -282,7 +282,7 @@ impl Channel {
     /// What a frame names: in turn those that ask, and what was adopted.
     fn proof(&mut self) -> Proof {
         let known = self.adopted.map(|adopted| Proof { session: adopted.session, counter: adopted.newest });
-        let turn = known.is_none() || self.counter % 2 == 0;
+        let turn = known.is_none() || self.counter.is_multiple_of(2);
         match self.asking.pop_front().filter(|_| turn) {
             Some(asking) => {
                 self.asking.push_back(asking);
