@@ -79,7 +79,7 @@ pub(super) fn write_settings(tables: &impl Tables, wanted: &Wanted<'_>, sizes: &
     globals.affinity_mask.store(u64::from(sizes.affinity_buckets - 1));
     globals.refresh.store(ticks(Duration::from_secs(1), wanted.ticks));
     globals.servers.store(u64::from(sizes.servers));
-    globals.tick.store((1000 << 16) / u64::from(wanted.ticks.0).max(1));
+    globals.tick.store((1000_u64 << 16).div_ceil(u64::from(wanted.ticks.0).max(1)));
     globals.flags.store(if wanted.site.tables.tuples { KEEP_TUPLES } else { 0 });
 }
 

@@ -3,4 +3,5 @@
 mod differential;
 mod fixtures;
 mod home;
+mod twin;
 mod verifier;
