@@ -114,6 +114,7 @@ const TABLE: &[Row] = &[
             ("rustix", "system calls without unsafe code of our own"),
             ("sd-notify", "readiness and watchdog, said to systemd"),
             ("serde_json", "the control API's lines"),
+            ("snow", "the Noise handshake and stream that replication goes through"),
             ("thiserror", "errors that name the failed thing"),
             ("tokio", "one thread's sockets, timers and signals"),
             ("tracing", "structured log records"),

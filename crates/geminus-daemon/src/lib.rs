@@ -11,6 +11,8 @@ mod kernel;
 mod logging;
 mod options;
 mod plane;
+#[expect(dead_code, reason = "the driver does not start it yet")]
+mod replication;
 mod runtime_dir;
 mod site_file;
 mod site_key;

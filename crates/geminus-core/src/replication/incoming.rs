@@ -58,10 +58,13 @@ impl Incoming {
         self.begin_batch(batch)?;
         let copying = progress != NO_COPY;
         if copying {
-            if !matches!(self.copied, Copied::Running(_)) || progress > 1000 {
+            if self.copied == Copied::Done || progress > 1000 {
                 return Err(Nonsense);
             }
-            self.copied = Copied::Running(progress);
+            // What is left of a copy that was asked for again is taken, and counts for nothing.
+            if matches!(self.copied, Copied::Running(_)) {
+                self.copied = Copied::Running(progress);
+            }
         }
         for bytes in records {
             let record = Record::read(bytes).ok_or(Nonsense)?;
@@ -87,12 +90,13 @@ impl Incoming {
 
     pub(super) fn end(&mut self, batch: u64) -> Result<(), Nonsense> {
         self.begin_batch(batch)?;
-        // An end of a copy that was begun again in the meantime is none.
-        if matches!(self.copied, Copied::Running(_)) {
-            self.copied = Copied::Done;
-            return Ok(());
+        match self.copied {
+            Copied::Running(_) => self.copied = Copied::Done,
+            // Of a copy that was asked for again.
+            Copied::Nothing => {}
+            Copied::Done => return Err(Nonsense),
         }
-        Err(Nonsense)
+        Ok(())
     }
 
     /// Batches are numbered without a gap.
