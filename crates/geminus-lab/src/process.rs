@@ -7,10 +7,24 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
 use crate::namespace::Namespace;
 use crate::undo::{Debt, Ledger, SharedChild, lock};
+
+/// Files that this process and those it starts may have open: thousands of connections at both ends.
+const FILES: u64 = 65_536;
+
+/// Raises the limit of open files to [`FILES`], for this process and those that it starts from now on.
+pub(crate) fn allow_files() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= FILES) {
+        return Ok(());
+    }
+    let maximum = limit.maximum.map(|maximum| maximum.max(FILES));
+    setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum })
+        .with_context(|| format!("cannot have {FILES} files open"))
+}
 
 /// A running process with its log.
 #[derive(Debug)]

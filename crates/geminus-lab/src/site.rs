@@ -25,7 +25,7 @@ use self::wires::{
 use crate::kernel::Attached;
 use crate::namespace::Namespace;
 use crate::nginx;
-use crate::process::Process;
+use crate::process::{Process, allow_files};
 use crate::undo::{self, Debt, FOLDER_PREFIX, Ledger, NAMESPACE_PREFIX};
 
 /// An IPv4 and an IPv6 address of one thing.
@@ -232,6 +232,7 @@ impl SiteBuilder {
             bail!("the lab makes network namespaces and needs root: run it as root or with sudo");
         }
         undo::sweep()?;
+        allow_files()?;
         let number = SITES.fetch_add(1, Ordering::Relaxed);
         let ledger = Ledger::open()?;
         let folder = run_folder(number, &ledger)?;

@@ -209,7 +209,7 @@ fn a_crowd_notices_a_server_that_is_gone_and_only_its_own_connections() {
     let target = cluster(Family::V4, HTTP);
     let mut crowd = Crowd::open(&site.client, &[target, cluster(Family::V6, HTTP)], 300).unwrap();
     assert_eq!(crowd.servers().get("web1"), Some(&600));
-    let toll = crowd.use_all();
+    let toll = crowd.use_all(Duration::from_secs(1));
     assert_eq!((toll.connections, toll.answers, toll.lost.len()), (600, 600, 0));
     let live = crowd.live(Duration::from_millis(500));
     std::thread::sleep(Duration::from_secs(2));

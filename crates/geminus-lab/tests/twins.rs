@@ -1,10 +1,17 @@
 //! Two dispatchers that are twins: takeover and its manners.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and figures are told"
+)]
 
-use std::time::Duration;
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::{Duration, Instant};
 
 use geminus_lab::balanced::binary_under_test;
 use geminus_lab::faults::cut::{Cuts, Loss, Way};
+use geminus_lab::faults::intruder::{Flood, forged, record};
+use geminus_lab::faults::relay::{Manners, Relay};
 use geminus_lab::faults::{self, ground::Ground};
 use geminus_lab::frames;
 use geminus_lab::observer::{Observer, holders};
@@ -178,4 +185,83 @@ fn a_dispatcher_that_is_a_server_keeps_its_flows_in_both_directions() {
 #[test]
 fn partners_with_different_files_say_so_and_go_on() {
     holds("A36");
+}
+
+#[test]
+fn the_file_of_every_topology_is_accepted() {
+    for topology in [
+        Topology::Pair,
+        Topology::Mutual,
+        Topology::Collocated,
+        Topology::TwoBoxes,
+        Topology::PairAcrossRouter,
+    ] {
+        let twins = Twins::prepare(topology, |file| {
+            file.set("profile", "\"fast\"").set("recovery", "\"manual\"").set("lease", "\"2s\"");
+            file.set("stable", "\"1s\"").set("alone_after", "\"8s\"");
+            let many =
+                (0..1000).map(|place| IpAddr::from(Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 1, place)));
+            file.clusters[0].addresses.extend(many);
+        })
+        .unwrap();
+        let file = twins.site.folder().join("alpha.toml").display().to_string();
+        let said = twins
+            .machine(Twin::Alpha)
+            .namespace
+            .run(&twins.of(Twin::Alpha).binary().display().to_string(), &["check", "--node", "alpha", &file]);
+        assert!(said.is_ok(), "{topology:?}: {said:?}");
+    }
+}
+
+#[test]
+fn a_relay_delays_reorders_and_repeats_and_gives_the_wire_back() {
+    let twins = Twins::prepare(Topology::Pair, |_| {}).unwrap();
+    let cuts = Cuts::of(&twins).unwrap();
+    let place = cuts.place(Way::Second);
+    // Numbered frames from alpha's end of the cable, and what beta's end hears.
+    let (out, into) = (
+        Wire::at(&twins.machine(Twin::Alpha).namespace, "eth1").unwrap(),
+        Wire::at(&twins.machine(Twin::Beta).namespace, "eth1").unwrap(),
+    );
+    into.wait_at_most(Duration::from_millis(200)).unwrap();
+    let template = forged(&twins, Twin::Beta, Way::Second, 1, 3).unwrap().remove(0);
+    let exchange = || {
+        let begun = Instant::now();
+        for number in 0..100_u8 {
+            let mut frame = template.clone();
+            *frame.last_mut().unwrap() = number;
+            assert!(out.send(&frame).unwrap());
+        }
+        let (mut buffer, mut heard, mut first) = ([0; geminus_lab::wire::FRAME], Vec::new(), None);
+        while let Some(frame) = into.receive(&mut buffer).unwrap() {
+            if frames::udp_port(frame) == Some(4870) {
+                heard.push(*frame.last().unwrap());
+                first.get_or_insert_with(|| begun.elapsed());
+            }
+        }
+        (heard, first.unwrap())
+    };
+    let in_order: Vec<u8> = (0..100).collect();
+    assert_eq!(exchange().0, in_order);
+    let manners = Manners { delay: Duration::from_millis(50), jitter: Duration::from_millis(40), twice: 50 };
+    let relay = Relay::start(&cuts, &[Way::Second], manners).unwrap();
+    let (heard, first) = exchange();
+    assert!(first >= Duration::from_millis(50), "{first:?}");
+    assert!((120..=180).contains(&heard.len()), "{}", heard.len());
+    assert!(heard.windows(2).any(|two| two[0] > two[1]), "out of order: {heard:?}");
+    assert_eq!(relay.stop().unwrap(), heard.len() as u64);
+    assert_eq!(exchange().0, in_order);
+    // A recorder hears what a flood sends.
+    let recorder = {
+        let place = place.clone();
+        std::thread::spawn(move || record(&place, Twin::Alpha, Duration::from_millis(300)))
+    };
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(out.send(&template).unwrap());
+    assert_eq!(recorder.join().unwrap().unwrap(), [template.clone()]);
+    let flood = Flood::start(place, Twin::Beta, vec![template], 10_000).unwrap();
+    std::thread::sleep(Duration::from_secs(1));
+    let flooded = flood.stop().unwrap();
+    println!("{flooded:?}");
+    assert!(flooded.frames > 1000 && flooded.per_second < 15_000.0, "{flooded:?}");
 }

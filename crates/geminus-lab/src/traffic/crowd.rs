@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::http::{Connection, Lost, Response, whole};
 use super::{PATIENCE, Stop};
@@ -20,8 +19,6 @@ const OPENERS: usize = 8;
 const LOOK: Duration = Duration::from_millis(10);
 /// In how many parts a round is asked, so that it is no burst.
 const PARTS: usize = 20;
-/// Files that a process may need beside its connections.
-const OTHER_FILES: u64 = 512;
 
 /// Connections that have each had one answer.
 #[derive(Debug)]
@@ -57,7 +54,6 @@ impl Crowd {
     /// # Errors
     /// When one is refused or has no answer.
     pub fn open(from: &Namespace, targets: &[SocketAddr], count: usize) -> Result<Self> {
-        allow_files((targets.len() * count) as u64)?;
         let wanted: Vec<(IpAddr, SocketAddr)> = targets
             .iter()
             .flat_map(|&target| (0..count).map(move |i| (client_of(target, i), target)))
@@ -89,11 +85,11 @@ impl Crowd {
         self.members.extend(other.members);
     }
 
-    /// Asks once on every connection, spread over a second, and waits until each has answered or is lost.
-    pub fn use_all(&mut self) -> Toll {
+    /// Asks once on every connection, spread over a time, and waits until each has answered or is lost.
+    pub fn use_all(&mut self, over: Duration) -> Toll {
         let mut toll = Toll::default();
         let stop = Stop::default();
-        self.round(Duration::from_secs(1), &stop, &mut toll);
+        self.round(over, &stop, &mut toll);
         self.wait(&mut toll);
         self.finish(toll)
     }
@@ -248,15 +244,4 @@ fn open_all(wanted: &[(IpAddr, SocketAddr)]) -> Result<Vec<Member>> {
 /// One client address has too few ports for everybody.
 fn client_of(target: SocketAddr, number: usize) -> IpAddr {
     client_address((number % CLIENTS as usize) as u8).of(Family::of(target.ip()))
-}
-
-fn allow_files(connections: u64) -> Result<()> {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = connections + OTHER_FILES;
-    if limit.current.is_some_and(|current| current < wanted) {
-        let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
-        setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum })
-            .with_context(|| format!("cannot have {wanted} files open"))?;
-    }
-    Ok(())
 }

@@ -38,7 +38,7 @@ pub(super) fn disturbed(ground: &Ground) -> Result<Vec<Figure>> {
     scene.wait_taken_over(Twin::Alpha, SHOP)?;
     let mut survivors = lossy;
     survivors.join(cut);
-    let survivors = survivors.use_all();
+    let survivors = survivors.use_all(Duration::from_secs(1));
     Ok(vec![
         figure("takeovers", changes, bounds::FALSE_TAKEOVERS),
         figure("packets lost", toll.lost_packets(), bounds::LOST_PACKETS),
@@ -65,7 +65,7 @@ pub(super) fn cut_short(ground: &Ground) -> Result<Vec<Figure>> {
         sleep(Duration::from_millis(chance.below(600) as u64));
         scene.die(active)?;
         scene.wait_taken_over(active, SHOP)?;
-        let toll = crowd.use_all();
+        let toll = crowd.use_all(Duration::from_secs(1));
         lost += toll.lost.len();
         connections += toll.connections;
         scene.come_back(active)?;

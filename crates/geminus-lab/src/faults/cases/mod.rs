@@ -38,7 +38,7 @@ const fn not_here(
     Case { id, name, how, kind: Kind::NotHere { why, instead } }
 }
 
-/// All of them.
+/// All of them, and the figure that no case has.
 pub const ALL: &[Case] = &[
     runs("A1", "silent death of the active", "both bridge ports dead, carrier stays", silence::silent_death),
     runs("A2", "carrier loss of the active", "the switch's end of its cable down", silence::carrier_loss),

@@ -5,10 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Result;
 
+use crate::HTTP;
 use crate::faults::cut::Way;
 use crate::faults::ground::{Ground, Scene, Toll, quantile};
 use crate::faults::{Figure, bounds, figure, told};
 use crate::pair::{SHOP, SiteFile, Topology};
+use crate::site::Family;
+use crate::traffic::crowd::Crowd;
 use crate::twins::Twin;
 
 /// Within so long of a fault a gap belongs to it.
@@ -53,6 +56,44 @@ pub(super) fn carrier_loss(ground: &Ground) -> Result<Vec<Figure>> {
         figure("connections lost", series.toll.crowd.lost.len(), bounds::LOST),
         told("longest pause of the lab itself, ms", series.toll.hiccup()),
     ])
+}
+
+/// A takeover with as many connections as were promised, a part of them where the hash would not send them.
+pub(super) fn twenty_thousand(ground: &Ground) -> Result<Vec<Figure>> {
+    let scene = ground.scene(Topology::Pair, |file| manual(file, "default"))?;
+    let targets = Family::BOTH.map(|family| (scene.twins.shop().of(family), HTTP).into());
+    let open = |count| Crowd::open(&scene.twins.site.client, &targets, count);
+    let all: usize = if ground.full { 20_000 } else { 6_000 };
+    // While web1 is drained, the third of the newcomers that is meant for it goes elsewhere and stays there.
+    let newcomers = all * 3 / 10;
+    let mut crowd = open((all - newcomers) / 2)?;
+    drain_everywhere(&scene, "drain")?;
+    let pinned = open(newcomers / 2)?;
+    drain_everywhere(&scene, "undrain")?;
+    let on_web1 = pinned.servers().get("web1").copied().unwrap_or(0);
+    crowd.join(pinned);
+    let before = crowd.use_all(SPREAD);
+    scene.wait_ready()?;
+    scene.die(Twin::Alpha)?;
+    scene.wait_taken_over(Twin::Alpha, SHOP)?;
+    let after = crowd.use_all(SPREAD);
+    Ok(vec![
+        told("connections", after.connections),
+        told("opened while web1 was drained, a third of them against the hash", newcomers - on_web1),
+        figure("connections lost before the takeover", before.lost.len(), bounds::LOST),
+        figure("connections lost in the takeover", after.lost.len(), bounds::LOST),
+    ])
+}
+
+/// Over this time thousands of idle connections are used.
+const SPREAD: Duration = Duration::from_secs(5);
+
+/// The order goes to both: a drain is of the node that gets it.
+fn drain_everywhere(scene: &Scene, verb: &str) -> Result<()> {
+    for twin in Twin::BOTH {
+        scene.twins.of(twin).tell(&[verb, "web1"])?;
+    }
+    Ok(())
 }
 
 /// Takeovers, one after the other.
