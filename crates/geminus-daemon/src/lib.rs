@@ -24,6 +24,7 @@ mod twin;
 
 pub use error::RunError;
 pub use options::{LogFormat, RunOptions, XdpMode};
+pub use site_key::check as check_key;
 pub use start::run;
 
 #[cfg(test)]

@@ -39,6 +39,15 @@ pub(crate) fn from_file(path: &Path) -> Result<SiteKey, RunError> {
     })
 }
 
+/// Whether a daemon of this user could use the key in a file.
+///
+/// # Errors
+///
+/// What the daemon would say at its start.
+pub fn check(path: &Path) -> Result<(), RunError> {
+    from_file(path).map(drop)
+}
+
 /// The key that the node made for itself; made now if there is none.
 ///
 /// It lasts as long as the runtime directory, so that a restarted daemon finds the flows of the one before.

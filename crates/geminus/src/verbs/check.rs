@@ -1,8 +1,10 @@
 //! `geminus check`: everything that is wrong with a configuration, or what it would do.
 
+mod keys;
 mod machine;
 mod outlook;
 mod page;
+mod partners;
 
 #[cfg(test)]
 mod tests;
@@ -77,7 +79,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn sound(args: &CheckArgs, file: String, parsed: Parsed, look: Look) -> Result<Exit, Failure> {
     let host = host_name();
     let interface = match meant(&parsed.site, args.node.as_deref(), &host)? {
-        Meant::Here(node) => Some(look_at(&parsed.site, node, None)?),
+        Meant::Here(node) => {
+            let mut interface = look_at(&parsed.site, node, None)?;
+            interface.remarks.extend(keys::remarks(&parsed.site));
+            Some(interface)
+        }
         Meant::Perhaps(node) => Some(look_at(&parsed.site, node, Some(&host))?),
         Meant::Unknown => None,
     };

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use geminus_core::model::{Node, Site};
+use geminus_core::plan::{self, NodePath};
 use serde::Serialize;
 
 use crate::ability;
@@ -230,6 +231,13 @@ fn misplaced(site: &Site, node: &Node, links: &[Link], placed: &[Placed]) -> Vec
         let message = format!("{address}, the address of node {name}, is not an address of this machine");
         remarks.push(Remark { wrong: true, message: format!("{message}: add it to {interface}") });
     }
+    for NodePath { partner, own, .. } in plan::paths_of(site, name) {
+        if own != *address && placed.iter().all(|placed| placed.address != own) {
+            let message = format!("{own}, the end of a path to {partner}, is not an address of this machine");
+            remarks
+                .push(Remark { wrong: true, message: format!("{message}: add it, or mend `paths` in [ha]") });
+        }
+    }
     let of_clusters: HashSet<IpAddr> =
         site.clusters.iter().flat_map(|one| one.addresses.iter().copied()).collect();
     for Placed { link, address, prefix, .. } in
@@ -313,6 +321,25 @@ mod tests {
         let remarks = remarked(&[placed(2, "198.51.100.80")]);
         assert_eq!(remarks.iter().map(|remark| remark.wrong).collect::<Vec<_>>(), [true, false]);
         assert!(remarks[1].message.ends_with("ip address del 198.51.100.80/24 dev eth0"), "{remarks:?}");
+    }
+
+    #[test]
+    fn the_ends_of_paths_must_be_here() {
+        let text = include_str!("../../../../../examples/pair.toml");
+        let site = geminus_core::config::parse(text, "geminus.toml").expect("a sound file");
+        let placed = |address: &str| Placed {
+            link: 2,
+            address: address.parse().expect("an address"),
+            prefix: 24,
+            blocked: false,
+        };
+        let remarked = |placed: &[Placed]| misplaced(&site, &site.nodes[1], &[link()], placed);
+        assert_eq!(remarked(&[placed("198.51.100.12"), placed("203.0.113.2")]), []);
+        let remarks = remarked(&[placed("198.51.100.12"), placed("203.0.113.1")]);
+        assert_eq!(remarks.len(), 1, "{remarks:?}");
+        assert!(
+            remarks[0].wrong && remarks[0].message.starts_with("203.0.113.2, the end of a path to alpha")
+        );
     }
 
     #[test]

@@ -7,9 +7,10 @@ use geminus_core::plan;
 use serde::Serialize;
 
 use crate::figures::span;
+use crate::verbs::check::partners::{Availability, availability};
 
 /// The whole site in figures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Outlook {
     /// The dispatchers.
     pub(crate) nodes: Vec<Dispatcher>,
@@ -21,6 +22,8 @@ pub(crate) struct Outlook {
     pub(crate) services: Vec<Line>,
     /// Servers, counted once for each service.
     pub(crate) servers: usize,
+    /// Who takes over from whom; none where nobody does.
+    pub(crate) availability: Option<Availability>,
     /// Kernel memory.
     pub(crate) memory: Memory,
 }
@@ -39,6 +42,7 @@ pub(crate) struct Line {
     pub(crate) cluster: String,
     pub(crate) addresses: Vec<IpAddr>,
     pub(crate) primary: String,
+    pub(crate) backup: Option<String>,
     pub(crate) protocol: &'static str,
     pub(crate) ports: String,
     pub(crate) method: &'static str,
@@ -76,6 +80,7 @@ pub(crate) fn outlook(site: &Site, cpus: u32) -> Outlook {
                 cluster: cluster.name.clone(),
                 addresses: cluster.addresses.clone(),
                 primary: cluster.primary.clone(),
+                backup: cluster.backup.clone(),
                 ..line(service)
             })
         })
@@ -94,6 +99,7 @@ pub(crate) fn outlook(site: &Site, cpus: u32) -> Outlook {
         addresses: site.clusters.iter().map(|cluster| cluster.addresses.len()).sum(),
         servers: services.iter().map(|service| service.servers).sum(),
         services,
+        availability: availability(site),
         memory: memory(site, cpus),
     }
 }
@@ -103,6 +109,7 @@ fn line(service: &Service) -> Line {
         cluster: String::new(),
         addresses: Vec::new(),
         primary: String::new(),
+        backup: None,
         protocol: service.protocol.word(),
         ports: service.ports.to_string(),
         method: match service.method {

@@ -1,10 +1,14 @@
 //! The answer of `geminus check` for people.
 
+use std::net::IpAddr;
+
+use crate::figures::span;
 use crate::screen::{Look, Tone};
 use crate::table::{Align, Cell, Page, Table};
 use crate::verbs::check::Sound;
 use crate::verbs::check::machine::{Found, Interface, Xdp};
 use crate::verbs::check::outlook::{Line, Memory, Outlook};
+use crate::verbs::check::partners::{Availability, Group, Pair, Timers};
 
 /// The page.
 pub(crate) fn render(sound: &Sound, look: Look) -> String {
@@ -15,6 +19,10 @@ pub(crate) fn render(sound: &Sound, look: Look) -> String {
     }
     page.gap();
     figures(&sound.outlook, &mut page);
+    if let Some(found) = &sound.outlook.availability {
+        page.gap();
+        availability(found, &mut page);
+    }
     page.gap();
     page.table(&services(&sound.outlook.services, look));
     page.gap();
@@ -47,6 +55,59 @@ fn figures(outlook: &Outlook, page: &mut Page) {
     ]);
 }
 
+fn availability(found: &Availability, page: &mut Page) {
+    let Timers { heartbeat, suspect, probes, confirm, detection, lease, stable, alone_after } = found.timers;
+    let missed = format!("{suspect} of them missed are suspicious");
+    let confirmed = format!("{probes} probes in {} confirm it", span(confirm));
+    let recovery = match found.recovery {
+        "auto" => format!("auto, after {} of health", span(stable)),
+        other => other.to_owned(),
+    };
+    let mut lines = vec![
+        ("heartbeat", Cell::plain(format!("every {}; {missed}, {confirmed}", span(heartbeat)))),
+        ("takeover", Cell::new(Tone::Strong, format!("{} after the last sign of life", span(detection)))),
+        ("lease", format!("{}; alone after {}", span(lease), span(alone_after)).into()),
+        ("recovery", recovery.into()),
+        ("announce", found.announce.into()),
+    ];
+    for Pair { nodes: [one, other], paths } in &found.pairs {
+        let ends = |[first, second]: &[IpAddr; 2]| format!("{one} {first} - {second} {other}");
+        lines.extend(paths.iter().map(|path| ("path", ends(path).into())));
+    }
+    let reach: Vec<_> = found.reach.iter().map(ToString::to_string).collect();
+    lines.push(("reach", if reach.is_empty() { "none".into() } else { reach.join(", ").into() }));
+    lines.push(("port", found.port.to_string().into()));
+    page.labelled(&lines);
+    page.gap();
+    page.table(&groups(&found.groups));
+    for doubt in &found.doubts {
+        page.line(&[Cell::new(Tone::Doubtful, "warning"), Cell::plain(doubt.as_str())]);
+    }
+}
+
+fn groups(groups: &[Group]) -> Table {
+    let columns = [
+        ("GROUP", Align::Right),
+        ("PRIMARY", Align::Left),
+        ("BACKUP", Align::Left),
+        ("CLUSTERS", Align::Left),
+    ];
+    let mut table = Table::new(&columns);
+    for Group { number, primary, backup, clusters } in groups {
+        let shown = clusters.iter().take(CLUSTERS_SHOWN).map(String::as_str).collect::<Vec<_>>().join(",");
+        let clusters = match clusters.len().saturating_sub(CLUSTERS_SHOWN) {
+            0 => shown,
+            more => format!("{shown} and {more} more"),
+        };
+        let cells = [number.to_string(), primary.clone(), backup.clone(), clusters];
+        table.row(cells.map(Cell::from).into());
+    }
+    table
+}
+
+/// Clusters of a group that are named; the services below name them all.
+const CLUSTERS_SHOWN: usize = 8;
+
 fn services(services: &[Line], look: Look) -> Table {
     let mut table = Table::new(&[
         ("CLUSTER", Align::Left),
@@ -57,6 +118,7 @@ fn services(services: &[Line], look: Look) -> Table {
         ("SERVERS", Align::Right),
         ("RING", Align::Right),
         ("PRIMARY", Align::Left),
+        ("BACKUP", Align::Left),
         ("ADDRESSES", Align::Left),
     ]);
     for service in services {
@@ -70,6 +132,7 @@ fn services(services: &[Line], look: Look) -> Table {
             servers(service, look),
             look.count(service.ring_slots.into()).into(),
             service.primary.as_str().into(),
+            service.backup.clone().unwrap_or_default().into(),
             addresses.join(",").into(),
         ]);
     }

@@ -69,6 +69,22 @@ fn the_page_says_what_the_site_comes_to() {
 }
 
 #[test]
+fn the_page_says_who_takes_over_from_whom_and_when() {
+    let text = include_str!("../../../../../examples/mutual.toml").replace("reach", "# reach");
+    let parsed = config::parse_with_warnings(&text, "geminus.toml").expect("a sound file");
+    let sound = Sound {
+        outlook: Outlook { memory: sample().outlook.memory, ..outlook(&parsed.site, 2) },
+        ..sample()
+    };
+    insta::assert_snapshot!(page::render(&sound, EYES));
+    let value: serde_json::Value = serde_json::from_str(&json(&sound, true)).expect("JSON");
+    assert_eq!(value["availability"]["timers"]["detection"], 0.047);
+    assert_eq!(value["availability"]["groups"][1]["clusters"][0], "mail");
+    assert_eq!(value["availability"]["pairs"][0]["paths"][1][0], "2001:db8:2::1");
+    assert_eq!(value["services"][0]["backup"], "beta");
+}
+
+#[test]
 fn the_same_in_json_has_every_figure() {
     let text = json(&sample(), true);
     let value: serde_json::Value = serde_json::from_str(&text).expect("JSON");
