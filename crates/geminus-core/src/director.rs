@@ -138,6 +138,8 @@ pub enum Input {
     TwinLeft,
     /// A frame between partners was not authentic, or not of a partner: in words.
     TwinSecurity(String),
+    /// Something between partners does not work as it should, and what follows from that: in words.
+    TwinWarning(String),
     /// In what the configuration of a partner differs, one line each.
     ConfigDifference {
         /// Index of the partner.
@@ -351,6 +353,7 @@ impl Director {
             Input::TwinView(view) => self.twin_view_came(view, now),
             Input::TwinLeft => self.twin_left(now),
             Input::TwinSecurity(what) => self.tell_bounded(EventKind::TwinSecurity, what, now),
+            Input::TwinWarning(what) => self.tell_bounded(EventKind::TwinWarning, what, now),
             Input::ConfigDifference { peer, lines } => self.config_difference(peer, lines, now),
             Input::HookFailed(what) => self.tell_bounded(EventKind::HookFailed, what, now),
             Input::Order { ticket, order } => self.waiting.push_back(Request::Order { ticket, order }),
@@ -442,6 +445,11 @@ impl Director {
     /// How the kernel would send to a server, if that was looked up.
     pub fn route(&self, server: IpAddr) -> Option<Route> {
         self.neighbours.route(server)
+    }
+
+    /// What the interface with this index is called.
+    pub fn interface_name(&self, index: u32) -> Option<&str> {
+        self.ports.name(index)
     }
 
     /// The interface that the node works on, if it is there.

@@ -137,6 +137,8 @@ event_kinds! {
     TakeoverRefused = "takeover-refused", Info;
     /// Frames between partners were not authentic, or not of a partner.
     TwinSecurity = "twin-security", Warn;
+    /// Something between partners does not work as it should.
+    TwinWarning = "twin-warning", Warn;
     /// Both partners remember the same flows.
     SyncComplete = "sync-complete", Info;
     /// They no longer do: a takeover may lose connections.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use geminus_api::{ApiError, Changed, Event, Outcome, Request, TakeoverQuery};
 use geminus_core::director::{Director, Effect, Input, Instant, Order, Refusal, Ticket, Wish};
 use geminus_core::journal::{self, EventKind, Severity};
+use geminus_core::key::{HaKeys, SiteKey};
 use geminus_core::model::Site;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -17,13 +18,24 @@ use crate::control::{Answer, EVENTS_BEHIND, Question};
 use crate::error::RunError;
 use crate::explain::explain;
 use crate::kernel::{Heard, LinkSocket, Lookups, Netlink, give_memory_back};
+use crate::pair::{self, Pair};
 use crate::plane::Plane;
-use crate::site_file;
 use crate::status::{self, Process};
 use crate::supervisor::Supervisor;
+use crate::twin::Command;
+use crate::{site_file, site_key};
 
-/// A configuration file that was read, and who waits for it.
-type Read = (Option<Ticket>, Result<Site, RunError>);
+/// How often it is looked at again which interfaces have the addresses of paths, while routes or addresses change.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// A configuration file that was read, with the keys of partners, and who waits for it.
+type Read = (Option<Ticket>, Result<(Site, HaKeys), RunError>);
+
+/// The site's key, which does not change, and those of partners.
+pub(crate) struct Secrets {
+    pub(crate) site: SiteKey,
+    pub(crate) ha: HaKeys,
+}
 
 /// What the loop works with.
 pub(crate) struct Parts {
@@ -32,6 +44,8 @@ pub(crate) struct Parts {
     pub(crate) started: Clock,
     pub(crate) director: Director,
     pub(crate) plane: Plane,
+    pub(crate) pair: Option<Pair>,
+    pub(crate) secrets: Secrets,
     pub(crate) netlink: Netlink,
     pub(crate) lookups: Lookups,
     pub(crate) link_socket: LinkSocket,
@@ -46,6 +60,8 @@ pub(crate) struct Driver {
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
     tickets: u64,
     reads: (mpsc::Sender<Read>, mpsc::Receiver<Read>),
+    /// When to look again at the interfaces of paths.
+    look_again: Option<Instant>,
     leaving: Option<bool>,
 }
 
@@ -109,6 +125,7 @@ impl Driver {
             waiting: HashMap::new(),
             tickets: 0,
             reads: mpsc::channel(8),
+            look_again: None,
             leaving: None,
         }
     }
@@ -128,11 +145,13 @@ impl Driver {
             if let Some(keep) = self.leaving {
                 return Ok((self.parts.plane, keep));
             }
-            let wake = self.parts.director.poll_timeout().map(|due| self.parts.started.at(due));
+            let wake = [self.parts.director.poll_timeout(), self.look_again].into_iter().flatten().min();
+            let wake = wake.map(|due| self.parts.started.at(due));
             tokio::select! {
                 () = sleep(wake) => {}
                 () = self.parts.link_socket.readable() => self.hear_frames(),
                 () = self.parts.netlink.readable() => self.hear_netlink(),
+                heard = pair::heard(&mut self.parts.pair) => self.hear_pair(heard)?,
                 Some(question) = questions.recv() => self.question(question),
                 Some(read) = self.reads.1.recv() => self.site_was_read(read),
                 _ = signals.hang_up.recv() => self.begin_reload(None),
@@ -157,10 +176,38 @@ impl Driver {
             let now = self.now();
             self.parts.director.handle_timeout(now);
         }
+        if self.look_again.is_some_and(|due| due <= self.now()) {
+            self.look_again = None;
+            self.refresh_pair();
+        }
+    }
+
+    /// What the heartbeat thread works with may be another thing now.
+    fn refresh_pair(&mut self) {
+        let Parts { pair, director, plane, secrets, started, .. } = &mut self.parts;
+        if let Some(pair) = pair {
+            pair.refresh(director, plane, &secrets.ha, *started);
+        }
+    }
+
+    fn hear_pair(&mut self, heard: pair::Heard) -> Result<(), RunError> {
+        match heard {
+            pair::Heard::Input(input) => self.hear(input),
+            pair::Heard::Lost(count) => tracing::info!("{count} news of heartbeats had no room"),
+            // Whoever starts the daemon anew finds the data plane running, and so do the clients.
+            pair::Heard::Ended => {
+                let error = std::io::Error::other("it ended");
+                return Err(RunError::Kernel { what: "the thread of heartbeats", error });
+            }
+        }
+        Ok(())
     }
 
     fn hear(&mut self, input: Input) {
         let now = self.now();
+        if self.parts.pair.is_some() && self.look_again.is_none() && matches!(input, Input::RoutesChanged) {
+            self.look_again = Some(now + LOOK_AGAIN);
+        }
         self.parts.director.handle(input, now);
     }
 
@@ -206,6 +253,7 @@ impl Driver {
                 Effect::Renew(lease) => self.parts.plane.renew(lease),
                 Effect::Release => self.parts.plane.release(),
                 Effect::Apply { site, overrides } => {
+                    self.parts.plane.set_ha_keys(&self.parts.secrets.ha);
                     let outcome = self.parts.plane.apply(&site, &overrides);
                     if outcome.is_ok() && !Arc::ptr_eq(&site, self.parts.director.site()) {
                         self.config_digest = site_file::digest(&site);
@@ -216,13 +264,20 @@ impl Driver {
                     let outcome = self.parts.plane.attach(mac);
                     self.hear(Input::Attached(outcome));
                 }
-                // Nobody hears it without a heartbeat thread.
-                Effect::Twin(_) | Effect::TwinSite | Effect::TwinAgain { .. } => {}
+                Effect::Twin(input) => self.command(Command::Ha(input)),
+                Effect::TwinSite => self.refresh_pair(),
+                Effect::TwinAgain { address } => self.command(Command::Again { address }),
                 Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
                 Effect::Tell(event) => self.tell(&event),
                 Effect::Ready => self.supervisor.ready(self.parts.director.summary()),
                 Effect::Leave { keep } => self.leaving = Some(keep),
             }
+        }
+    }
+
+    fn command(&self, command: Command) {
+        if let Some(pair) = &self.parts.pair {
+            pair.command(command);
         }
     }
 
@@ -317,8 +372,12 @@ impl Driver {
     fn begin_reload(&mut self, ticket: Option<Ticket>) {
         self.supervisor.reloading();
         let (config, read) = (self.parts.config.clone(), self.reads.0.clone());
+        let key = self.parts.secrets.site.clone();
         tokio::task::spawn_blocking(move || {
-            let site = site_file::read(&config);
+            let site = site_file::read(&config).and_then(|site| {
+                let keys = site_key::of_partners(&site.ha, &key)?;
+                Ok((site, keys))
+            });
             // The loop may have ended meanwhile.
             drop(read.blocking_send((ticket, site)));
         });
@@ -327,7 +386,10 @@ impl Driver {
     fn site_was_read(&mut self, (ticket, site): Read) {
         give_memory_back();
         let outcome = match site {
-            Ok(site) => Ok(Arc::new(site)),
+            Ok((site, keys)) => {
+                self.parts.secrets.ha = keys;
+                Ok(Arc::new(site))
+            }
             Err(error) => {
                 error.details().iter().for_each(|line| tracing::info!("{line}"));
                 let ApiError { message, hint, details } = (&error).into();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use geminus_api::{ApiError, ExplainQuery, Explanation, Path};
 use geminus_core::director::Director;
+use geminus_core::ha;
 use geminus_core::model::{Ports, Protocol, Service};
 use geminus_core::plan::server_identity;
 use geminus_dataplane::Question;
@@ -80,14 +81,23 @@ fn destination_steps(director: &Director, plane: &mut Plane, query: &ExplainQuer
         return steps;
     };
     let standing = director.standing(cluster);
-    let left = plane.data().lease_remaining();
-    let state = if standing.active {
-        format!("active for it for another {:.1} s", left.as_secs_f64())
-    } else {
-        "not active for it".to_owned()
+    let left = plane.lease_of(standing.group);
+    let state = match (standing.standing, standing.role) {
+        (ha::Standing::Active, _) => format!("active for it for another {:.1} s", left.as_secs_f64()),
+        (ha::Standing::Yielding, _) => {
+            format!("giving it up and forwards what still comes for another {:.1} s", left.as_secs_f64())
+        }
+        (standing, Some(_)) => format!("{} for it and does not forward", standing.word()),
+        (_, None) => "not one of its nodes".to_owned(),
+    };
+    let partner = match (&standing.partner, standing.partner_standing) {
+        (Some(partner), Some(ha::Standing::Active)) => format!("; {partner} is active for it"),
+        (Some(partner), Some(theirs)) => format!("; {partner} is {}", theirs.word()),
+        (Some(partner), None) => format!("; {partner} is not heard"),
+        (None, _) => String::new(),
     };
     steps.push(format!(
-        "{} is an address of cluster {}; this node is {state}, because {}",
+        "{} is an address of cluster {}; this node is {state}, because {}{partner}",
         destination.ip(),
         cluster.name,
         standing.because

@@ -10,6 +10,7 @@ mod explain;
 mod kernel;
 mod logging;
 mod options;
+mod pair;
 mod plane;
 #[expect(dead_code, reason = "the driver does not start it yet")]
 mod replication;
@@ -19,7 +20,7 @@ mod site_key;
 mod start;
 mod status;
 mod supervisor;
-#[expect(dead_code, reason = "the driver does not start it yet")]
+#[allow(dead_code, reason = "the thread that says it all is on its way")]
 mod twin;
 
 pub use error::RunError;

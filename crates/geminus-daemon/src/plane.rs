@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use geminus_core::director::Interface;
-use geminus_core::key::SiteKey;
+use geminus_core::key::{HaKeys, SiteKey};
 use geminus_core::model::{Node, Site};
 use geminus_core::neighbour::Mac;
 use geminus_core::plan::{Link, Overrides};
@@ -36,6 +36,8 @@ pub(crate) struct Found {
     pub(crate) adopted: bool,
     /// How much of its lease is left.
     pub(crate) lease_remaining: Duration,
+    /// How much is left of the longest lease of a group with a backup.
+    pub(crate) group_lease_remaining: Duration,
     /// What its operator wanted.
     pub(crate) overrides: Overrides,
 }
@@ -45,7 +47,7 @@ impl Plane {
     pub(crate) fn open(
         options: &RunOptions,
         pins: &str,
-        (site, node, key): (&Arc<Site>, &Node, SiteKey),
+        (site, node, key, ha_keys): (&Arc<Site>, &Node, SiteKey, &HaKeys),
         mac: Mac,
         interfaces: &[Interface],
     ) -> Result<(Self, Found), RunError> {
@@ -62,7 +64,8 @@ impl Plane {
             },
             replace_foreign: options.replace_foreign,
         };
-        let data = DataPlane::open(open, site, &node.name).map_err(open_error)?;
+        let mut data = DataPlane::open(open, site, &node.name).map_err(open_error)?;
+        data.set_ha_keys(ha_keys.clone());
         let mut links = data.remembered_links();
         links.retain(|_, link| still_there(link, interfaces));
         let overrides = data.overrides().clone();
@@ -72,8 +75,10 @@ impl Plane {
             Ok(taken_over) => {
                 // Tables that were made anew have the lease only since it was carried over from the old ones.
                 let lease_remaining = if before.is_zero() { plane.data.lease_remaining() } else { before };
-                let adopted = taken_over || !lease_remaining.is_zero();
-                Ok((plane, Found { adopted, lease_remaining, overrides }))
+                let group_lease_remaining = plane.group_lease_remaining(site);
+                let running = [lease_remaining, group_lease_remaining].iter().any(|left| !left.is_zero());
+                let adopted = taken_over || running;
+                Ok((plane, Found { adopted, lease_remaining, group_lease_remaining, overrides }))
             }
             Err(error) => {
                 plane.undo();
@@ -122,6 +127,25 @@ impl Plane {
         self.data.release();
     }
 
+    /// The secrets shared with partners; the next [`Self::apply`] writes them.
+    pub(crate) fn set_ha_keys(&mut self, keys: &HaKeys) {
+        self.data.set_ha_keys(keys.clone());
+    }
+
+    /// Attaches the program for partners' frames to these interfaces and no others; returns what it is not attached to, and
+    /// what follows from that.
+    pub(crate) fn attach_paths(&mut self, interfaces: &[String]) -> Vec<String> {
+        let failed = |error: geminus_dataplane::AttachError| {
+            format!("{error}: the path works, but a partner whose daemon is dead is taken for dead by it")
+        };
+        self.data.attach_paths(interfaces).err().into_iter().flatten().map(failed).collect()
+    }
+
+    /// How much is left of a group's lease.
+    pub(crate) fn lease_of(&self, group: u8) -> Duration {
+        self.data.leases().read(group).lease
+    }
+
     /// What is to be read and asked.
     pub(crate) const fn data(&mut self) -> &mut DataPlane {
         &mut self.data
@@ -133,6 +157,7 @@ impl Plane {
     }
 
     fn begin(&mut self, site: &Arc<Site>, overrides: &Overrides) -> Result<bool, RunError> {
+        self.hold_groups_on(site);
         for note in self.apply(site, overrides).map_err(plain)? {
             tracing::info!("{note}");
         }
@@ -141,6 +166,21 @@ impl Plane {
             tracing::warn!(%cause, "the program runs in generic mode, which is slow");
         }
         Ok(attached.taken_over)
+    }
+
+    fn group_lease_remaining(&self, site: &Site) -> Duration {
+        site.groups().iter().map(|group| self.lease_of(group.number)).max().unwrap_or_default()
+    }
+
+    /// Those of groups neither, while nobody else renews them: the heartbeat thread does not run yet.
+    fn hold_groups_on(&self, site: &Site) {
+        let leases = self.data.leases();
+        for group in site.groups() {
+            let left = leases.read(group.number).lease;
+            if !left.is_zero() && left < APPLY_LEASE {
+                leases.renew(group.number, APPLY_LEASE);
+            }
+        }
     }
 
     /// The lease of a data plane that forwards does not run out while its tables are written.

@@ -1,11 +1,12 @@
-//! The site's secret: from the file the configuration names, or one the node makes for itself and keeps.
+//! The secrets: of the site and of what partners say to each other. The site's comes from the file the configuration names, or one the node makes for itself and keeps.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use geminus_core::key::SiteKey;
+use geminus_core::key::{HaKey, HaKeys, SiteKey};
+use geminus_core::model::Ha;
 
 use crate::error::RunError;
 
@@ -15,8 +16,37 @@ const BYTES: usize = 32;
 /// Longest file that is read: the digits, and room for a line end or two.
 const LONGEST: u64 = 256;
 
-/// The key in a file that an operator made: nobody but its owner may write it, and others may not read it.
+/// The site's key in a file that an operator made.
 pub(crate) fn from_file(path: &Path) -> Result<SiteKey, RunError> {
+    secret(path).map(SiteKey::new)
+}
+
+/// The secrets of heartbeats and replication: from files of their own, or made from the site's.
+///
+/// A file that holds the site's secret means the key that is made from it, so that a site that had no other key can be
+/// given one.
+pub(crate) fn of_partners(ha: &Ha, site: &SiteKey) -> Result<HaKeys, RunError> {
+    let read = |path: &Path| {
+        let secret = secret(path)?;
+        let is_the_sites = SiteKey::new(secret) == *site;
+        Ok(if is_the_sites { HaKey::from_site(site) } else { HaKey::new(secret) })
+    };
+    let own = match &ha.key_file {
+        Some(path) => read(path)?,
+        None => HaKey::from_site(site),
+    };
+    let Some(path) = &ha.also_accept else {
+        return Ok(HaKeys::new(own, None).expect("one key has no other to be confused with"));
+    };
+    HaKeys::new(own, Some(read(path)?)).map_err(|error| RunError::Key {
+        path: path.clone(),
+        because: error.to_string(),
+        hint: "make it anew, as docs/operations.md says".to_owned(),
+    })
+}
+
+/// The secret in a file that an operator made: nobody but its owner may write it, and others may not read it.
+fn secret(path: &Path) -> Result<[u8; BYTES], RunError> {
     let refused =
         |because: String, hint: &str| RunError::Key { path: path.to_owned(), because, hint: hint.to_owned() };
     let mut file =
@@ -63,7 +93,7 @@ pub(crate) fn own(path: &Path) -> Result<SiteKey, RunError> {
                 return Err(refused("somebody else has touched it".to_owned(), remove()));
             }
             let key = read(&mut file).map_err(|error| refused(error.to_string(), remove()))?;
-            key.ok_or_else(|| refused("it is damaged".to_owned(), remove()))
+            key.map(SiteKey::new).ok_or_else(|| refused("it is damaged".to_owned(), remove()))
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make(path).map_err(|error| refused(error.to_string(), "look at the runtime directory".to_owned()))
@@ -90,10 +120,10 @@ fn make(path: &Path) -> io::Result<SiteKey> {
     Ok(SiteKey::new(bytes))
 }
 
-fn read(file: &mut File) -> io::Result<Option<SiteKey>> {
+fn read(file: &mut File) -> io::Result<Option<[u8; BYTES]>> {
     let mut text = Vec::new();
     file.take(LONGEST).read_to_end(&mut text)?;
-    Ok(parse(&text).map(SiteKey::new))
+    Ok(parse(&text))
 }
 
 fn parse(text: &[u8]) -> Option<[u8; BYTES]> {
@@ -147,6 +177,37 @@ mod tests {
         for bad in [String::new(), "0f".repeat(31), "0f".repeat(33), "0g".repeat(32), "é".repeat(32)] {
             from_file(&file(dir.path(), &bad, 0o600)).expect_err("bad");
         }
+    }
+
+    #[test]
+    fn partners_keys_are_the_sites_or_those_of_their_own_files() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let named = |name: &str, digits: &str| {
+            let path = dir.path().join(name);
+            std::fs::rename(file(dir.path(), &digits.repeat(32), 0o600), &path).expect("named");
+            path
+        };
+        let (old, new) = (named("old", "07"), named("new", "08"));
+        let site = SiteKey::new([7; 32]);
+        let keys = |key_file: Option<&Path>, also_accept: Option<&Path>| {
+            let own = |path: Option<&Path>| path.map(Path::to_owned);
+            let ha = Ha { key_file: own(key_file), also_accept: own(also_accept), ..Ha::default() };
+            of_partners(&ha, &site).expect("sound")
+        };
+        let both = HaKeys::new(HaKey::new([8; 32]), Some(HaKey::from_site(&site))).expect("told apart");
+        assert_eq!(keys(None, None), HaKeys::from_site(&site));
+        assert_eq!(keys(Some(&old), None), HaKeys::from_site(&site), "the site's secret by its file");
+        assert_eq!(keys(Some(&new), Some(&old)), both);
+        assert_eq!(keys(Some(&new), None), HaKeys::new(HaKey::new([8; 32]), None).expect("one"));
+    }
+
+    #[test]
+    fn a_partners_key_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = file(dir.path(), &"ab".repeat(32), 0o644);
+        let ha = Ha { also_accept: Some(path), ..Ha::default() };
+        let error = of_partners(&ha, &SiteKey::new([7; 32])).expect_err("refused");
+        assert!(error.to_string().contains("mode 0644"), "{error}");
     }
 
     #[test]

@@ -9,10 +9,11 @@ use geminus_core::neighbour::{Mac, Route};
 use tokio::sync::mpsc;
 
 use crate::control::{ControlServer, QUESTIONS};
-use crate::driver::{Clock, Driver, Parts};
+use crate::driver::{Clock, Driver, Parts, Secrets};
 use crate::error::RunError;
 use crate::kernel::{LinkSocket, Lookups, Netlink, give_memory_back};
 use crate::options::RunOptions;
+use crate::pair::Pair;
 use crate::plane::Plane;
 use crate::runtime_dir::RuntimeDir;
 use crate::{logging, site_file, site_key};
@@ -54,6 +55,8 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
         None => site_key::own(&runtime_dir.key())?,
     };
 
+    let ha_keys = site_key::of_partners(&site.ha, &key)?;
+
     // The subscription comes before the first look, so that nothing is missed between the two.
     let mut netlink = kernel("a netlink socket", Netlink::open())?;
     let interfaces = kernel("a netlink socket", Netlink::interfaces())?;
@@ -64,14 +67,15 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
     check_address(&node, &lookups)?;
 
     let pins = runtime_dir.pin_name();
-    let (plane, found) = Plane::open(options, &pins, (&site, &node, key), mac, &interfaces)?;
+    let (mut plane, found) =
+        Plane::open(options, &pins, (&site, &node, key.clone(), &ha_keys), mac, &interfaces)?;
     let start = Start {
         node,
         site,
         overrides: found.overrides,
         interfaces,
         lease_remaining: found.lease_remaining,
-        group_lease_remaining: Duration::ZERO,
+        group_lease_remaining: found.group_lease_remaining,
         adopted: found.adopted,
         seed: u64::from(std::process::id()),
     };
@@ -80,7 +84,10 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
     link_locals.into_iter().for_each(|input: Input| director.handle(input, now));
     let config = options.config.clone();
     let detach = options.detach_on_exit;
-    let parts = Parts { config, detach, started, director, plane, netlink, lookups, link_socket };
+    let pair = Pair::start(&mut director, &mut plane, &ha_keys, started)?;
+    let secrets = Secrets { site: key, ha: ha_keys };
+    let parts =
+        Parts { config, detach, started, director, plane, pair, secrets, netlink, lookups, link_socket };
     let (plane, keep) = serve(Driver::new(parts), &runtime_dir).await?;
     if keep { Ok(()) } else { plane.detach() }
 }

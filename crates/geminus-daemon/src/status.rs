@@ -145,10 +145,12 @@ fn data_plane(director: &Director, plane: &mut Plane) -> DataPlane {
 
 fn clusters(director: &Director, plane: &mut Plane, now: Instant) -> Vec<ClusterStatus> {
     let readings = readings(plane);
-    let remaining = plane.data().lease_remaining();
     let cluster_status = |(index, cluster): (usize, &Cluster)| {
         let standing = director.standing(cluster);
-        let lease = if standing.active { remaining } else { std::time::Duration::ZERO };
+        let lease = match standing.role {
+            Some(_) => plane.lease_of(standing.group),
+            None => std::time::Duration::ZERO,
+        };
         ClusterStatus {
             name: cluster.name.clone(),
             addresses: cluster.addresses.clone(),

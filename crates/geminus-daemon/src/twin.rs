@@ -94,7 +94,7 @@ impl SecurityNote {
 }
 
 /// What the thread needs to know of the site.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TwinSite {
     /// What the machine needs; its reach targets are as many as `reach`.
     pub(crate) config: ha::Config,

@@ -52,6 +52,10 @@ impl Ports {
         self.interfaces.values().find(|interface| interface.name == self.node)
     }
 
+    pub(super) fn name(&self, index: u32) -> Option<&str> {
+        self.interfaces.get(&index).map(|interface| interface.name.as_str())
+    }
+
     pub(super) fn mac(&self, index: u32) -> Option<Mac> {
         self.interfaces.get(&index)?.mac
     }

@@ -121,6 +121,25 @@ impl Netlink {
         Ok(interfaces.into_iter().map(|interface| self.link_local_of(interface)).collect())
     }
 
+    /// Every address of the machine, with the index of the interface that has it.
+    pub(crate) fn addresses() -> io::Result<Vec<(IpAddr, u32)>> {
+        let messages = dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
+        let own = |message: &RouteNetlinkMessage| {
+            let RouteNetlinkMessage::NewAddress(message) = message else { return None };
+            // Of a point-to-point interface the plain address is the other end's.
+            let local = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Local(address) => Some(*address),
+                _ => None,
+            });
+            let plain = message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Address(address) => Some(*address),
+                _ => None,
+            });
+            Some((local.or(plain)?, message.header.index))
+        };
+        Ok(messages.iter().filter_map(own).collect())
+    }
+
     /// The kernel's whole neighbour table.
     pub(crate) fn neighbours() -> io::Result<Vec<Input>> {
         let messages = dump(RouteNetlinkMessage::GetNeighbour(NeighbourMessage::default()))?;
