@@ -216,10 +216,9 @@ impl Detector {
         came_up.then_some(PathChange { path, up: true })
     }
 
-    /// A probe was answered.
-    pub fn answer(&mut self, path: usize, probe: u64, arrived: Instant) {
-        let left = self.left.iter().find(|&&(number, _)| number == probe).map(|&(_, left)| left);
-        let Some(left) = left else { return };
+    /// A probe was answered: when it had left; none if nobody sent it.
+    pub fn answer(&mut self, path: usize, probe: u64, arrived: Instant) -> Option<Instant> {
+        let left = self.left.iter().find(|&&(number, _)| number == probe).map(|&(_, left)| left)?;
         if let Some(watch) = self.watches.get_mut(path) {
             watch.round_trip = Some(arrived.since(left));
         }
@@ -233,6 +232,7 @@ impl Detector {
                 self.calm = arrived + self.timers.heartbeat;
             }
         }
+        Some(left)
     }
 
     /// This node did not run until now: nothing of that time is held against the partner.
@@ -245,6 +245,15 @@ impl Detector {
             }
             Life::Mute { .. } => self.life = Life::Mute { answered: now },
             Life::Unheard | Life::Alive | Life::Gone { .. } => {}
+        }
+    }
+
+    /// This node did not run for long: who was gone before is asked again before anything is built on that.
+    pub fn doubt(&mut self, now: Instant) {
+        if let Life::Gone { asked } = self.life {
+            self.suspect(now);
+            // What came since the first asking is news, also if it came while this node did not run.
+            self.life = Life::Suspect { since: asked };
         }
     }
 

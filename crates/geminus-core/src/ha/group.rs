@@ -130,6 +130,8 @@ pub(super) struct Group {
     pub(super) asking: Option<Instant>,
     /// When the present listening began.
     pub(super) listening: Instant,
+    /// When this node last ran again after a pause: what the partner said before is history.
+    resumed: Instant,
     /// The partner was told that this node does not want it.
     pub(super) leaving: bool,
     pub(super) duel: Option<Instant>,
@@ -154,6 +156,7 @@ impl Group {
             renew_at: now,
             asking: None,
             listening: now,
+            resumed: Instant::START,
             leaving: false,
             duel: None,
             well_since: None,
@@ -196,6 +199,19 @@ impl Group {
         self.better_since = None;
     }
 
+    /// It did not run until now: nothing that was seen before has lasted until now.
+    pub(super) const fn wake_up(&mut self, now: Instant) {
+        self.resumed = now;
+        self.well_since = None;
+        self.better_since = None;
+    }
+
+    /// Whether a word of the partner is from before a pause of this node. The next one, or the detector's suspicion, comes
+    /// before anything is concluded.
+    fn is_history(&self, word: Option<(GroupReport, Instant)>) -> bool {
+        word.is_some_and(|(_, came)| came < self.resumed)
+    }
+
     /// How long the partner must have been well before this node takes back.
     pub(super) fn stability(&self, ground: &Ground<'_>) -> Duration {
         ground.stable * (1 << self.hand_overs.saturating_sub(1).min(DOUBLINGS))
@@ -215,10 +231,11 @@ impl Group {
     }
 
     fn starting(&self, ground: &Ground<'_>, sight: &Sight<'_>, now: Instant) -> Next {
-        if ground.leaving {
-            return Next::default();
-        }
         let ours = self.owns && self.leased(now);
+        if ground.leaving {
+            // The daemon before left a lease, and this one does not stay long enough to know whether it still counts.
+            return if ours { Next::step(Move::Yield(Cause::Stopping)) } else { Next::default() };
+        }
         let heard_out = self.listening + ground.detection;
         let warm_by = self.listening + WARM_PATIENCE;
         let is_warm = ground.warm || warm_by <= now;
@@ -262,6 +279,7 @@ impl Group {
                 }
             }
             Life::Suspect { .. } => Next::hold("the partner is asked"),
+            Life::Mute { .. } if self.is_history(sight.shown) => Next::hold("the partner is asked"),
             Life::Mute { .. } => match sight.shown {
                 Some((shown, came)) if shown.owns() && came + shown.lease > now => {
                     let theirs = !ours || !self.outranks(ground, &shown, sight.name);
@@ -312,6 +330,9 @@ impl Group {
             return Next::hold("this node cannot forward");
         }
         let Some((said, _)) = sight.said else { return self.nobody_is(ground, now) };
+        if self.is_history(sight.said) {
+            return Next::hold("the partner is asked");
+        }
         match said.standing {
             Standing::Active if said.leaving || !sight.fit => Next::step(Move::Activate(Cause::Goodbye)),
             Standing::Active => {
@@ -401,6 +422,7 @@ impl Group {
             Life::Unheard => Next::step(Move::Call(Standing::Starting, Cause::Boot)),
             Life::Suspect { .. } => Next::hold("the partner is asked"),
             _ if !ground.link => Next::hold("this node cannot forward"),
+            Life::Mute { .. } if self.is_history(sight.shown) => Next::hold("the partner is asked"),
             Life::Mute { .. } => {
                 let Some((shown, came)) = sight.shown.filter(|(shown, _)| shown.owns()) else {
                     return Next::step(Move::Activate(Cause::LeaseOver));
@@ -486,7 +508,7 @@ impl Group {
         let taken = sight.life == Life::Alive
             && sight.said.is_some_and(|(said, _)| said.standing == Standing::Active);
         if !taken && !ground.leaving && ground.link {
-            let failed = self.since + ground.detection * 2;
+            let failed = self.since.max(self.resumed) + ground.detection * 2;
             let gone = matches!(sight.life, Life::Gone { .. } | Life::Unheard);
             if gone || failed <= now && sight.life == Life::Alive {
                 let silent = now.since(sight.silent_since);

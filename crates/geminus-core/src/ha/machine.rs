@@ -68,8 +68,9 @@ impl Ha {
             let mut group = Group::new(of.clone(), now);
             if let Some(found) = adopted.iter().find(|adopted| adopted.group == of.number) {
                 group.epoch = found.epoch;
-                group.lease_until = now + found.lease;
                 group.owns = found.standing == Standing::Active;
+                // What is left of a lease that was being given up is nobody's claim: the partner need not wait for it.
+                group.lease_until = if group.owns { now + found.lease } else { now };
             }
             group
         };
@@ -97,7 +98,7 @@ impl Ha {
         machine
     }
 
-    /// Takes one input in.
+    /// Takes one input in. What follows from it is decided by [`Self::handle_timeout`], which is due at once.
     pub fn handle(&mut self, input: Input, now: Instant) {
         if self.left {
             return;
@@ -106,8 +107,9 @@ impl Ha {
         match input {
             Input::Beat { session, path, arrived, beat } => self.beat(session, path, arrived, &beat, now),
             Input::Answer { path, arrived, probe, reports } => {
-                if let Some(partner) = self.partners.get_mut(path.peer) {
-                    partner.detector.answer(path.path, probe, arrived);
+                if let Some(partner) = self.partners.get_mut(path.peer)
+                    && let Some(left) = partner.detector.answer(path.path, probe, arrived)
+                {
                     for mut report in reports {
                         let ours = self.groups.iter().find(|group| group.config.number == report.number);
                         let Some(ours) = ours else { continue };
@@ -115,7 +117,7 @@ impl Ha {
                             Role::Primary => Role::Backup,
                             Role::Backup => Role::Primary,
                         };
-                        partner.shown.insert(report.number, (report, arrived));
+                        partner.see(report, left, arrived);
                     }
                 }
             }
@@ -136,7 +138,9 @@ impl Ha {
             Input::Stop { keep } => self.stop(keep, now),
             Input::Config(config) => self.configure(config, now),
         }
-        self.settle(now);
+        // Nothing is concluded before everything that came was taken in: after a pause the first of many frames tells of a
+        // time long gone.
+        self.due = self.due.min(now);
     }
 
     /// Does what is due.
@@ -229,8 +233,10 @@ impl Ha {
             return;
         }
         self.effects.push_back(Effect::Tell(HaEvent::Paused(late)));
+        self.partners.iter_mut().for_each(|partner| partner.detector.doubt(now));
         for group in self.groups.iter_mut() {
             group.listening = now;
+            group.wake_up(now);
             if group.standing == Standing::Active {
                 group.asking = Some(now);
             }

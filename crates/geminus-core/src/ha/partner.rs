@@ -72,6 +72,16 @@ impl Partner {
         true
     }
 
+    /// Notes what its program answered to a probe that left then. Answers overtake each other: one that was perhaps given
+    /// before the newest claim does not refute it.
+    pub(super) fn see(&mut self, report: GroupReport, left: Instant, arrived: Instant) {
+        let refuted =
+            self.shown.get(&report.number).is_some_and(|(shown, came)| shown.owns() && left < *came);
+        if !refuted || report.owns() {
+            self.shown.insert(report.number, (report, arrived));
+        }
+    }
+
     /// Whether a session is another than the one heard last.
     pub(super) fn is_fresh(&self, session: u64) -> bool {
         self.session != Some(session)

@@ -53,6 +53,11 @@ impl Reach {
 
     /// This node did not run until now: no target is to blame.
     pub(super) fn excuse(&mut self, now: Instant) {
+        if self.answered.iter().any(Option::is_none) {
+            // A target that was never heard had no time to answer either.
+            self.began = now;
+            self.score.settled = false;
+        }
         for (answered, _) in self.answered.iter_mut().zip(&self.good).filter(|(_, good)| **good) {
             *answered = Some(now);
         }
@@ -122,5 +127,16 @@ mod tests {
         reach.excuse(at(30_000));
         assert_eq!(reach.handle_timeout(at(30_000)), None);
         assert_eq!(reach.score().up, 1, "neither lost the one nor found the other");
+    }
+
+    #[test]
+    fn silence_is_not_believed_of_targets_that_had_no_time_to_answer() {
+        let mut reach = Reach::new(1, at(0));
+        reach.handle_timeout(at(10));
+        reach.excuse(at(5_000));
+        reach.handle_timeout(at(5_000));
+        assert!(!reach.score().settled, "this node did not run since it began to ask");
+        reach.handle_timeout(at(5_700));
+        assert!(reach.score().settled);
     }
 }

@@ -1,5 +1,7 @@
 //! Two nodes, a perfect wire that can be cut, and a clock that only the tests move.
 
+mod found;
+
 use std::time::Duration;
 
 use super::*;
