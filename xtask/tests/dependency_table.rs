@@ -69,6 +69,15 @@ const TABLE: &[Row] = &[
         tests: &[],
     },
     Row {
+        name: "geminus-sim",
+        members: &[
+            ("geminus-core", "the machine under test, and the plan of the tables"),
+            ("geminus-packet", "the packet path that clients' packets take"),
+        ],
+        others: &[],
+        tests: &[],
+    },
+    Row {
         name: "geminus-api",
         members: &[],
         others: &[
