@@ -82,6 +82,11 @@ impl Clock {
         Instant::from_start(self.monotonic.elapsed())
     }
 
+    /// The moment of this clock that another thread's look at the same one means.
+    pub(crate) fn moment(&self, then: std::time::Instant) -> Instant {
+        Instant::from_start(then.saturating_duration_since(self.monotonic))
+    }
+
     fn at(&self, when: Instant) -> tokio::time::Instant {
         (self.monotonic + when.elapsed()).into()
     }

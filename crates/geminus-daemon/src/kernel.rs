@@ -1,6 +1,6 @@
 //! What the kernel says and is told, outside the data plane.
 
-mod calls;
+pub(crate) mod calls;
 mod link_socket;
 mod netlink;
 mod routes;

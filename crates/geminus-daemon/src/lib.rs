@@ -20,7 +20,6 @@ mod site_key;
 mod start;
 mod status;
 mod supervisor;
-#[allow(dead_code, reason = "the thread that says it all is on its way")]
 mod twin;
 
 pub use error::RunError;

@@ -4,15 +4,28 @@
 //! store into shared memory, and announces addresses. It touches no disk, resolves no name, writes no log, and waits for
 //! nobody: the driver hands it [`Command`]s and takes its [`News`] when it has time to.
 
+mod datagram;
+mod net;
+mod reach;
+mod realtime;
+mod refusals;
+mod thread;
+
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
 
 use geminus_core::ha::{self, HaEvent, HaView, PathId};
 use geminus_core::key::HaKeys;
 use geminus_core::neighbour::Mac;
 use geminus_dataplane::{Leases, Paths};
+use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::mpsc;
 
+use self::thread::Thread;
 use crate::driver::Clock;
 
 /// What the thread is told.
@@ -142,9 +155,20 @@ pub(crate) struct TwinParts {
     pub(crate) paths: Paths,
 }
 
+/// Commands that may wait for the thread: it takes them within microseconds, unless it is stopped.
+const COMMANDS: usize = 1024;
+
+/// News that may wait for the driver: it is busy for seconds while large tables are written, and a bad hour has a few
+/// hundred events.
+const NEWS: usize = 1024;
+
 /// The thread, as the driver has it. Dropped, it ends without handing over: leases run out by themselves.
 #[derive(Debug)]
-pub(crate) struct Twin;
+pub(crate) struct Twin {
+    commands: Option<SyncSender<Command>>,
+    wake: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Twin {
     /// Starts the thread.
@@ -152,12 +176,47 @@ impl Twin {
     /// # Errors
     /// If the kernel gives no thread or no socket.
     pub(crate) fn start(parts: TwinParts) -> io::Result<(Self, mpsc::Receiver<News>)> {
-        let _ = parts;
-        Err(io::ErrorKind::Unsupported.into())
+        let (commands, orders) = sync_channel(COMMANDS);
+        let (news, heard) = mpsc::channel(NEWS);
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let inner = Thread::new(parts, session()?, orders, Arc::clone(&wake), news)?;
+        let thread = std::thread::Builder::new().name("twin".to_owned()).spawn(move || inner.run())?;
+        Ok((Self { commands: Some(commands), wake, thread: Some(thread) }, heard))
     }
 
     /// Tells it something; never waits.
     pub(crate) fn command(&self, command: Command) {
-        drop(command);
+        let Some(commands) = &self.commands else { return };
+        if let Err(TrySendError::Full(command)) = commands.try_send(command) {
+            tracing::warn!(?command, "the heartbeat thread does not listen; this was not told to it");
+        }
+        self.call();
     }
+
+    /// A counter that is full wakes as well.
+    fn call(&self) {
+        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Twin {
+    fn drop(&mut self) {
+        self.commands = None;
+        self.call();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::warn!("the heartbeat thread had failed");
+        }
+    }
+}
+
+/// Random, and not 0.
+fn session() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty())?;
+    }
+    Ok(u64::from_le_bytes(bytes).max(1))
 }

@@ -59,7 +59,7 @@ impl LinkSocket {
     /// Needs `CAP_NET_RAW`.
     pub(crate) fn open() -> io::Result<Self> {
         let open = |ethertype: i32, filter: &[Instruction]| {
-            calls::watched(calls::packet_socket(ethertype as u16, filter)?)
+            calls::watched(calls::packet_socket(ethertype as u16, 0, filter)?)
         };
         Ok(Self {
             arp: open(libc::ETH_P_ARP, &ARP_CLAIMS)?,

@@ -1,0 +1,220 @@
+//! Echo requests to the addresses that tell whether this node is on the network.
+
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Duration;
+
+use geminus_core::ha::Instant;
+
+use super::datagram::checksum;
+use crate::kernel::calls;
+
+/// How often each target is asked.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// Longest answer that is read: an IP header with options, ours, and room.
+const ANSWER: usize = 256;
+
+/// Answers read in one go: what all targets send in a few rounds.
+const GO: usize = 64;
+
+const ECHO_REQUEST: u8 = 8;
+const ECHO_REPLY: u8 = 0;
+const ECHO_REQUEST_6: u8 = 128;
+const ECHO_REPLY_6: u8 = 129;
+
+/// The targets and the sockets to ask them by.
+#[derive(Debug)]
+pub(super) struct Reach {
+    targets: Vec<Target>,
+    ipv4: Option<UdpSocket>,
+    ipv6: Option<UdpSocket>,
+    /// Random: what an answer must repeat, so that nobody answers who was not asked.
+    secret: u64,
+    sequence: u16,
+}
+
+#[derive(Debug)]
+struct Target {
+    address: IpAddr,
+    due: Instant,
+}
+
+impl Reach {
+    pub(super) const fn new(secret: u64) -> Self {
+        Self { targets: Vec::new(), ipv4: None, ipv6: None, secret, sequence: 0 }
+    }
+
+    /// These targets, from now on, asked one after the other.
+    pub(super) fn configure(&mut self, targets: &[IpAddr], now: Instant) {
+        let gap = EVERY / u32::try_from(targets.len()).unwrap_or(1).max(1);
+        let target = |(at, &address): (usize, &IpAddr)| Target { address, due: now + gap * at as u32 };
+        self.targets = targets.iter().enumerate().map(target).collect();
+    }
+
+    /// Opens what is not open; returns what is amiss.
+    pub(super) fn mend(&mut self) -> Option<String> {
+        let is_wanted = |v4: bool| self.targets.iter().any(|target| target.address.is_ipv4() == v4);
+        let (v4, v6) = (is_wanted(true), is_wanted(false));
+        let opened = match (&self.ipv4, &self.ipv6) {
+            (None, _) if v4 => open_ipv4().map(|socket| self.ipv4 = Some(socket)),
+            (_, None) if v6 => open_ipv6().map(|socket| self.ipv6 = Some(socket)),
+            _ => return None,
+        };
+        opened.err().map(|error| format!("reach targets cannot be asked: {error}"))
+    }
+
+    /// What is to be watched.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.ipv4.iter().chain(&self.ipv6).map(UdpSocket::as_fd)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, if ever.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.targets.iter().map(|target| target.due).min()
+    }
+
+    /// Asks who is to be asked now.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for at in 0..self.targets.len() {
+            if self.targets[at].due <= now {
+                // Late is late: what was not asked meanwhile is not asked in one lump.
+                self.targets[at].due = (self.targets[at].due + EVERY).max(now + EVERY / 2);
+                self.ask(at);
+            }
+        }
+    }
+
+    /// Asks all, now.
+    pub(super) fn ask_all(&mut self) {
+        (0..self.targets.len()).for_each(|at| self.ask(at));
+    }
+
+    fn ask(&mut self, at: usize) {
+        let address = self.targets[at].address;
+        let socket = if address.is_ipv4() { &self.ipv4 } else { &self.ipv6 };
+        if let Some(socket) = socket {
+            let request = request(address.is_ipv4(), self.sequence, self.secret, at as u32);
+            // As lost as on the way.
+            drop(socket.send_to(&request, (address, 0)));
+        }
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    /// Reads every answer that came and was not read; `hear` gets the number of the target.
+    pub(super) fn drain(&self, mut hear: impl FnMut(u32)) {
+        let mut buffer = [0; ANSWER];
+        for socket in self.ipv4.iter().chain(&self.ipv6) {
+            for _ in 0..GO {
+                match socket.recv_from(&mut buffer) {
+                    Ok((length, from)) => {
+                        let target = answer(from.is_ipv4(), &buffer[..length.min(ANSWER)], self.secret);
+                        let is_asked = |at: &u32| {
+                            self.targets.get(*at as usize).is_some_and(|target| target.address == from.ip())
+                        };
+                        target.filter(is_asked).into_iter().for_each(&mut hear);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // An error of the network about an earlier request.
+                    Err(_) => {}
+                }
+            }
+        }
+    }
+}
+
+fn open_ipv4() -> io::Result<UdpSocket> {
+    /// `SOL_RAW` and its one option (`include/uapi/linux/icmp.h`): kinds of messages that are kept away, one bit each.
+    const SOL_RAW: i32 = 255;
+    const ICMP_FILTER: i32 = 1;
+    let socket = calls::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?;
+    let others = !(1_u32 << ECHO_REPLY);
+    calls::set_option(socket.as_fd(), SOL_RAW, ICMP_FILTER, &others.to_ne_bytes())?;
+    Ok(socket.into())
+}
+
+fn open_ipv6() -> io::Result<UdpSocket> {
+    /// `ICMPV6_FILTER` (`include/uapi/linux/icmpv6.h`): kinds of messages that are kept away, one bit each.
+    const ICMPV6_FILTER: i32 = 1;
+    let socket = calls::socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
+    let mut others = [u32::MAX; 8];
+    others[usize::from(ECHO_REPLY_6) / 32] &= !(1 << (ECHO_REPLY_6 % 32));
+    let bytes: Vec<u8> = others.iter().flat_map(|word| word.to_ne_bytes()).collect();
+    calls::set_option(socket.as_fd(), libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &bytes)?;
+    Ok(socket.into())
+}
+
+/// An echo request: type, code, checksum, identifier, sequence, secret, number of the target. The kernel fills in the
+/// checksum of ICMPv6 (RFC 3542 section 3.1).
+fn request(is_ipv4: bool, sequence: u16, secret: u64, target: u32) -> Vec<u8> {
+    let mut message = vec![if is_ipv4 { ECHO_REQUEST } else { ECHO_REQUEST_6 }, 0, 0, 0];
+    message.extend((secret as u16).to_be_bytes());
+    message.extend(sequence.to_be_bytes());
+    message.extend(secret.to_le_bytes());
+    message.extend(target.to_le_bytes());
+    if is_ipv4 {
+        let sum = checksum(&[&message]).to_be_bytes();
+        message[2..4].copy_from_slice(&sum);
+    }
+    message
+}
+
+/// The number of the target that an answer to [`request`] is about. A raw socket of IPv4 gives the IP header too, one of
+/// IPv6 does not.
+fn answer(is_ipv4: bool, packet: &[u8], secret: u64) -> Option<u32> {
+    let header = if is_ipv4 { usize::from(packet.first()? & 15) * 4 } else { 0 };
+    let message = packet.get(header..)?;
+    let reply = if is_ipv4 { ECHO_REPLY } else { ECHO_REPLY_6 };
+    let repeated = message.get(8..16)? == secret.to_le_bytes();
+    let target = u32::from_le_bytes(message.get(16..20)?.try_into().ok()?);
+    (message[0] == reply && message[1] == 0 && repeated).then_some(target)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: u64 = 0x0123_4567_89ab_cdef;
+
+    fn echoed(is_ipv4: bool, mut request: Vec<u8>) -> Vec<u8> {
+        request[0] = if is_ipv4 { ECHO_REPLY } else { ECHO_REPLY_6 };
+        let header: &[u8] = if is_ipv4 { &[0x46; 24] } else { &[] };
+        [header, &request].concat()
+    }
+
+    #[test]
+    fn an_answer_names_its_target_and_only_whoever_was_asked_can_give_it() {
+        for is_ipv4 in [true, false] {
+            let packet = echoed(is_ipv4, request(is_ipv4, 7, SECRET, 3));
+            assert_eq!(answer(is_ipv4, &packet, SECRET), Some(3));
+            assert_eq!(answer(is_ipv4, &packet, SECRET + 1), None, "of another daemon");
+            for end in 0..packet.len() {
+                assert_eq!(answer(is_ipv4, &packet[..end], SECRET), None, "cut at {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_is_no_answer() {
+        let packet = [&[0x45; 20][..], &request(true, 7, SECRET, 3)].concat();
+        assert_eq!(answer(true, &packet, SECRET), None);
+        assert_eq!(checksum(&[&packet[20..]]), 0, "and its checksum is right");
+    }
+
+    #[test]
+    fn targets_are_asked_in_turn_and_never_in_one_lump_after_a_pause() {
+        let at = |ms| Instant::from_start(Duration::from_millis(ms));
+        let target = |last| IpAddr::from([192, 0, 2, last]);
+        let mut reach = Reach::new(SECRET);
+        reach.configure(&[target(1), target(2)], at(0));
+        assert_eq!(reach.poll_timeout(), Some(at(0)));
+        reach.handle_timeout(at(0));
+        assert_eq!(reach.poll_timeout(), Some(at(100)));
+        reach.handle_timeout(at(5_000));
+        assert_eq!(reach.poll_timeout(), Some(at(5_100)), "once, not twenty-five times");
+        let before = reach.sequence;
+        reach.ask_all();
+        assert_eq!(reach.sequence, before + 2);
+    }
+}
