@@ -123,7 +123,7 @@ impl Replication {
 
     fn wake(&self) {
         // Full only if the thread has been woken 2^64 - 1 times and has not looked.
-        drop(rustix::io::write(&self.wake, &1_u64.to_ne_bytes()));
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
     }
 }
 

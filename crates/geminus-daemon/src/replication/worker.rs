@@ -115,8 +115,8 @@ impl Worker {
         }
         let wait = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) };
         // Interrupted or not: everything is looked at afterwards.
-        drop(poll(&mut fds, Some(&wait)));
-        drop(rustix::io::read(wake, &mut [0; 8]));
+        let _ = poll(&mut fds, Some(&wait));
+        let _ = rustix::io::read(wake, &mut [0; 8]);
     }
 
     fn configure(&mut self, site: Arc<geminus_core::model::Site>, keys: geminus_core::key::HaKeys) {
