@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use geminus_fixtures::frame::{ACK, FIN, IPV4, SYN, Tcp, V4, ethernet};
-use geminus_packet::flow::WAYS;
+use geminus_packet::flow::{Tag, WAYS};
 use geminus_packet::frame::SliceFrame;
 use geminus_packet::hash::ports_word;
 use geminus_packet::heap::HeapTables;
@@ -435,7 +435,12 @@ impl Pair {
 
     /// Whether a node remembers a flow: the server, and whether it is pinned.
     pub(super) fn remembers(&self, at: usize, flow: Flow) -> Option<(String, bool)> {
-        self.nodes[at].flows().remove(&(Kind::Flow, flow.hash(&self.nodes[at])))
+        let node = &self.nodes[at];
+        let ground = Ground::new(&node.tables, RATE, self.ticks()).expect("filled");
+        let hash = flow.hash(node);
+        let bucket = ground.bucket(Kind::Flow, ground.bucket_of(Kind::Flow, hash)).expect("in range");
+        let found = bucket.find(Tag(hash)).filter(|found| insert::is_living(&ground, found))?;
+        Some((node.server_name(found.server), found.note.pinned()))
     }
 
     pub(super) fn assert_equal_tables(&self) {

@@ -87,7 +87,7 @@ fn garbled() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
     fn a_garbled_message_ends_the_session_and_nothing_else(
