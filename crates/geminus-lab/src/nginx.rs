@@ -59,7 +59,7 @@ fn configuration(name: &str, folder: &Path) -> String {
     let folder = folder.display();
     let mut text =
         format!("daemon off;\nmaster_process off;\nworker_processes 1;\npid {folder}/nginx.pid;\n");
-    text.push_str("events { worker_connections 24576; }\n");
+    text.push_str("events { worker_connections 16384; }\n");
     text.push_str("http {\n  access_log off;\n  default_type text/plain;\n");
     text.push_str("  keepalive_timeout 600;\n  keepalive_requests 10000000;\n");
     for kind in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {

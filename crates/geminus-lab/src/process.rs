@@ -12,19 +12,18 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, se
 use crate::namespace::Namespace;
 use crate::undo::{Debt, Ledger, SharedChild, lock};
 
-/// Files that this process and those it starts may have open: thousands of connections at both ends.
-const FILES: u64 = 65_536;
-
-/// Raises the limit of open files to [`FILES`], for this process and those that it starts from now on.
-pub(crate) fn allow_files() -> Result<()> {
+/// Raises the limit of open files as far as this process may, for itself and those that it starts from now on:
+/// thousands of connections have both ends here. Returns how many that are.
+pub(crate) fn allow_files() -> Result<u64> {
     let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= FILES) {
-        return Ok(());
-    }
-    let maximum = limit.maximum.map(|maximum| maximum.max(FILES));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(FILES), maximum })
-        .with_context(|| format!("cannot have {FILES} files open"))
+    let most = limit.maximum.unwrap_or(FILES);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(most), maximum: limit.maximum })
+        .with_context(|| format!("cannot have {most} files open"))?;
+    Ok(most)
 }
+
+/// More than any run opens.
+const FILES: u64 = 65_536;
 
 /// A running process with its log.
 #[derive(Debug)]

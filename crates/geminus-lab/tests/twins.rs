@@ -258,7 +258,7 @@ fn a_relay_delays_reorders_and_repeats_and_gives_the_wire_back() {
     };
     std::thread::sleep(Duration::from_millis(100));
     assert!(out.send(&template).unwrap());
-    assert_eq!(recorder.join().unwrap().unwrap(), [template.clone()]);
+    assert_eq!(recorder.join().unwrap().unwrap(), std::slice::from_ref(&template));
     let flood = Flood::start(place, Twin::Beta, vec![template], 10_000).unwrap();
     std::thread::sleep(Duration::from_secs(1));
     let flooded = flood.stop().unwrap();

@@ -159,4 +159,10 @@ pub const ALL: &[Case] = &[
         "one of them reloads another weight",
         versions::different_files,
     ),
+    runs(
+        "T-HA-4",
+        "takeover with many connections",
+        "idle connections used before and after it, three of ten opened while a server was drained",
+        silence::twenty_thousand,
+    ),
 ];

@@ -10,6 +10,7 @@ use crate::faults::cut::Way;
 use crate::faults::ground::{Ground, Scene, Toll, quantile};
 use crate::faults::{Figure, bounds, figure, told};
 use crate::pair::{SHOP, SiteFile, Topology};
+use crate::process::allow_files;
 use crate::site::Family;
 use crate::traffic::crowd::Crowd;
 use crate::twins::Twin;
@@ -63,7 +64,10 @@ pub(super) fn twenty_thousand(ground: &Ground) -> Result<Vec<Figure>> {
     let scene = ground.scene(Topology::Pair, |file| manual(file, "default"))?;
     let targets = Family::BOTH.map(|family| (scene.twins.shop().of(family), HTTP).into());
     let open = |count| Crowd::open(&scene.twins.site.client, &targets, count);
-    let all: usize = if ground.full { 20_000 } else { 6_000 };
+    // A process that may open fewer files has as many connections as it may.
+    let most = (allow_files()? as usize).saturating_sub(OTHER_FILES);
+    let all = ground.times(6_000, 20_000) as usize;
+    let all = all.min(most);
     // While web1 is drained, the third of the newcomers that is meant for it goes elsewhere and stays there.
     let newcomers = all * 3 / 10;
     let mut crowd = open((all - newcomers) / 2)?;
@@ -85,6 +89,8 @@ pub(super) fn twenty_thousand(ground: &Ground) -> Result<Vec<Figure>> {
     ])
 }
 
+/// Files that the lab has open beside its connections.
+const OTHER_FILES: usize = 600;
 /// Over this time thousands of idle connections are used.
 const SPREAD: Duration = Duration::from_secs(5);
 
