@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::twin::{
-    Failover, HeartbeatStatus, PartnerStatus, PathStatus, ReachScore, ReachStatus, Role, Standing,
-    SyncStatus, TakeoverQuery,
+    Failover, HeartbeatStatus, PartnerStatus, PathStatus, ReachScore, ReachStatus, Replicated, Role,
+    Standing, SyncStatus, TakeoverQuery,
 };
 
 /// Version of every type in this crate.

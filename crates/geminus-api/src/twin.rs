@@ -103,12 +103,49 @@ pub struct PathStatus {
 }
 
 /// How far replication with a partner is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SyncStatus {
     /// `down` (not connected), `copying` (the whole table is on its way) or `complete`.
     pub state: String,
     /// Per cent of the table; 0 while `down`, 100 when `complete`.
     pub percent: u8,
+    /// This node's address and the partner's that it goes between; none: not connected.
+    #[serde(default)]
+    pub path: Option<[IpAddr; 2]>,
+    /// What was counted since it was connected.
+    #[serde(default)]
+    pub counted: Replicated,
+}
+
+/// Flows and affinity records that went between two partners.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Replicated {
+    /// Sent.
+    pub sent: u64,
+    /// Of these, known to have arrived.
+    pub acknowledged: u64,
+    /// Waiting or under way.
+    pub pending: u64,
+    /// Of those sent, not taken by the partner: other configuration, a server given up, no room.
+    pub refused: u64,
+    /// Received.
+    pub received: u64,
+    /// Of these, written into the table.
+    pub written: u64,
+    /// Of these, not taken because the table knew as much or more.
+    pub kept: u64,
+    /// Of these, not taken because this node's configuration does not have the server.
+    pub unknown: u64,
+    /// Of these, not taken because their server was given up since.
+    pub gone: u64,
+    /// Of these, not taken for want of room.
+    pub full: u64,
+    /// Whole copies beyond the first.
+    pub copies: u64,
+    /// Milliseconds from a flow's promotion to the partner's acknowledgement, the last time.
+    pub lag_ms: f64,
+    /// The same, 99 of the last 100 were quicker.
+    pub lag_p99_ms: f64,
 }
 
 /// How many reach targets answer.

@@ -314,14 +314,12 @@ impl Driver {
     }
 
     fn question(&mut self, Question { request, answer }: Question) {
-        let (director, plane) = (&self.parts.director, &mut self.parts.plane);
+        let now = self.now();
+        let Parts { director, plane, pair, config, started, .. } = &mut self.parts;
         let outcome = match request {
             Request::Status => {
-                let process = Process {
-                    config: &self.parts.config,
-                    config_digest: &self.config_digest,
-                    now: self.parts.started.now(),
-                };
+                let process =
+                    Process { config, config_digest: &self.config_digest, now, pair: pair.as_ref() };
                 Outcome::Status(status::status(director, plane, &process))
             }
             Request::Servers => Outcome::Servers(status::servers(director, plane)),
@@ -345,8 +343,7 @@ impl Driver {
             }
             Request::Events(query) => {
                 let after = query.after.unwrap_or(0);
-                let past =
-                    director.journal().after(after).map(|event| self.parts.started.event(event)).collect();
+                let past = director.journal().after(after).map(|event| started.event(event)).collect();
                 let next = query.follow.then(|| self.events.subscribe());
                 drop(answer.send(Answer::Events { past, next }));
                 return;

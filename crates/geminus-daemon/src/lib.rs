@@ -12,7 +12,6 @@ mod logging;
 mod options;
 mod pair;
 mod plane;
-#[expect(dead_code, reason = "the driver does not start it yet")]
 mod replication;
 mod runtime_dir;
 mod site_file;

@@ -1,20 +1,24 @@
-//! What the daemon does about its partners: the heartbeat thread beside the loop, and what passes between the two.
+//! What the daemon does about its partners: the threads of heartbeats and of replication beside the loop, and what passes
+//! between the three.
 
 use std::collections::HashMap;
 use std::future::pending;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use geminus_core::director::{Director, Input, Partner, group_addresses};
-use geminus_core::ha::PathId;
+use geminus_core::ha::{self, PathId};
 use geminus_core::key::HaKeys;
-use geminus_core::model::Cluster;
+use geminus_core::model::{Cluster, Site};
 use geminus_core::neighbour::Reach;
+use geminus_core::replication::Numbers;
 use tokio::sync::mpsc::Receiver;
 
 use crate::driver::Clock;
 use crate::error::RunError;
 use crate::kernel::Netlink;
 use crate::plane::Plane;
+use crate::replication::{self, Replication, SyncCommand, SyncNews};
 use crate::twin::{Command, News, Twin, TwinParts, TwinPath, TwinSite};
 
 /// The threads that partners are talked to by.
@@ -27,6 +31,20 @@ pub(crate) struct Pair {
     /// What could not be done about the paths, and was told.
     told: Vec<String>,
     left: bool,
+    replication: Replication,
+    sync_news: Receiver<SyncNews>,
+    /// What the replication thread works with.
+    replicated: (Arc<Site>, HaKeys),
+    /// By name of the partner: what was counted, and by which path.
+    counted: HashMap<String, Counted>,
+}
+
+/// What replication with a partner has done since it was connected.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) numbers: Numbers,
+    /// This node's address and the partner's; none: not connected.
+    pub(crate) path: Option<[IpAddr; 2]>,
 }
 
 /// What came of waiting for a thread.
@@ -53,7 +71,25 @@ impl Pair {
         let parts = TwinParts { clock, site: site.clone(), leases, paths };
         let (twin, news) = Twin::start(parts)
             .map_err(|error| RunError::Kernel { what: "the thread of heartbeats", error })?;
-        let mut pair = Self { twin, news, site, told: Vec::new(), left: false };
+        let parts = replication::Parts {
+            node: director.node().name.clone(),
+            site: Arc::clone(director.site()),
+            keys: keys.clone(),
+            live: Arc::clone(plane.data().live()),
+        };
+        let (replication, sync_news) = Replication::start(parts)
+            .map_err(|error| RunError::Kernel { what: "the thread of replication", error })?;
+        let mut pair = Self {
+            twin,
+            news,
+            site,
+            told: Vec::new(),
+            left: false,
+            replication,
+            sync_news,
+            replicated: (Arc::clone(director.site()), keys.clone()),
+            counted: HashMap::new(),
+        };
         pair.warn(director, warnings, clock);
         Ok(Some(pair))
     }
@@ -76,15 +112,57 @@ impl Pair {
             self.site = site;
             self.twin.command(Command::Site(Box::new(self.site.clone())));
         }
+        let same = Arc::ptr_eq(director.site(), &self.replicated.0) && *keys == self.replicated.1;
+        if !same {
+            self.replicated = (Arc::clone(director.site()), keys.clone());
+            let (site, keys) = self.replicated.clone();
+            self.replication.command(SyncCommand::Configure { site, keys });
+        }
         self.warn(director, warnings, clock);
     }
 
-    /// The next thing that the heartbeat thread says.
+    /// What replication with a partner has done.
+    pub(crate) fn counted(&self, partner: &str) -> Option<&Counted> {
+        self.counted.get(partner)
+    }
+
+    /// The next thing that a thread says which somebody else must hear.
     pub(crate) async fn heard(&mut self) -> Heard {
-        if self.left {
-            return pending().await;
+        loop {
+            tokio::select! {
+                news = self.news.recv(), if !self.left => return self.news_came(news),
+                Some(news) = self.sync_news.recv() => {
+                    if let Some(heard) = self.sync_news_came(news) {
+                        return heard;
+                    }
+                }
+                else => return pending().await,
+            }
         }
-        let Some(news) = self.news.recv().await else {
+    }
+
+    fn sync_news_came(&mut self, news: SyncNews) -> Option<Heard> {
+        let index = |partner: &str| self.site.config.peers.iter().position(|peer| peer.name == partner);
+        match news {
+            SyncNews::Progress { peer: name, sync, numbers, path } => {
+                if let Some(peer) = index(&name) {
+                    self.twin.command(Command::Ha(ha::Input::Sync { peer, sync }));
+                    self.counted.insert(name, Counted { numbers, path });
+                }
+                None
+            }
+            SyncNews::Difference { peer, lines } => {
+                Some(Heard::Input(Input::ConfigDifference { peer: index(&peer)?, lines }))
+            }
+            SyncNews::Refused { peer, because, hint } => {
+                let message = format!("flows are not replicated with {peer}: {because}; {hint}");
+                Some(Heard::Input(Input::TwinWarning(message)))
+            }
+        }
+    }
+
+    fn news_came(&mut self, news: Option<News>) -> Heard {
+        let Some(news) = news else {
             self.left = true;
             return Heard::Ended;
         };

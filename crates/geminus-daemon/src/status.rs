@@ -17,6 +17,7 @@ use geminus_dataplane::{FlowReading, Sent};
 use geminus_packet::flow::State;
 use geminus_packet::wire::number;
 
+use crate::pair::Pair;
 use crate::plane::Plane;
 
 /// Most flows that are sent in one answer.
@@ -31,6 +32,7 @@ pub(crate) struct Process<'a> {
     pub(crate) config: &'a std::path::Path,
     pub(crate) config_digest: &'a str,
     pub(crate) now: Instant,
+    pub(crate) pair: Option<&'a Pair>,
 }
 
 /// The whole node.
@@ -46,7 +48,7 @@ pub(crate) fn status(director: &Director, plane: &mut Plane, process: &Process<'
         config_digest: process.config_digest.to_owned(),
         data_plane: data_plane(director, plane),
         clusters: clusters(director, plane, process.now),
-        partners: twin::partners(director, process.now),
+        partners: twin::partners(director, process),
         reach: twin::reach(director),
         heartbeats: twin::heartbeats(director),
         counters: counters(plane),

@@ -275,8 +275,11 @@ impl Director {
     /// In what a partner's configuration differs.
     pub(super) fn config_difference(&mut self, peer: usize, lines: Vec<String>, now: Instant) {
         let Some(twin) = &mut self.twin else { return };
-        let known = twin.differences.get(&peer).is_some_and(|known| *known == lines);
-        if known || lines.is_empty() {
+        if lines.is_empty() {
+            twin.differences.remove(&peer);
+            return;
+        }
+        if twin.differences.get(&peer).is_some_and(|known| *known == lines) {
             return;
         }
         let what = words::first_of(&lines);

@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 
-use geminus_api::{HeartbeatStatus, PartnerStatus, PathStatus, ReachScore, ReachStatus, SyncStatus};
+use geminus_api::{
+    HeartbeatStatus, PartnerStatus, PathStatus, ReachScore, ReachStatus, Replicated, SyncStatus,
+};
 use geminus_core::director::{Director, Instant, Partner};
 use geminus_core::ha::{self, HaView, PathView, PeerView, SyncView};
+use geminus_core::replication::Numbers;
+
+use super::Process;
+use crate::pair::Counted;
 
 /// Every partner; before the heartbeats begin, with what the configuration says of it.
-pub(super) fn partners(director: &Director, now: Instant) -> Vec<PartnerStatus> {
+pub(super) fn partners(director: &Director, process: &Process<'_>) -> Vec<PartnerStatus> {
+    let now = process.now;
     let view = director.twin_view();
     let status = |(index, partner): (usize, &Partner)| {
         let peer = view.and_then(|view| view.peers.iter().find(|peer| peer.name == partner.name));
@@ -18,7 +25,10 @@ pub(super) fn partners(director: &Director, now: Instant) -> Vec<PartnerStatus> 
             paths: paths(partner, peer, now),
             reach: score(peer.map(|peer| peer.reach).unwrap_or_default()),
             fit: peer.is_some_and(|peer| peer.fit),
-            sync: sync(peer.map(|peer| peer.sync).unwrap_or_default()),
+            sync: sync(
+                peer.map(|peer| peer.sync).unwrap_or_default(),
+                process.pair.and_then(|pair| pair.counted(&partner.name)),
+            ),
             same_config: peer.and_then(|peer| peer.same_config),
             differences: director.differences(index).to_vec(),
         }
@@ -64,13 +74,36 @@ const fn score(score: ha::ReachScore) -> ReachScore {
     ReachScore { up: score.up, total: score.total }
 }
 
-fn sync(sync: SyncView) -> SyncStatus {
+fn sync(sync: SyncView, counted: Option<&Counted>) -> SyncStatus {
     let (state, percent) = match sync {
         SyncView::Down => ("down", 0),
         SyncView::Copying(percent) => ("copying", percent),
         SyncView::Complete => ("complete", 100),
     };
-    SyncStatus { state: state.to_owned(), percent }
+    SyncStatus {
+        state: state.to_owned(),
+        percent,
+        path: counted.and_then(|counted| counted.path),
+        counted: counted.map(|counted| replicated(&counted.numbers)).unwrap_or_default(),
+    }
+}
+
+fn replicated(numbers: &Numbers) -> Replicated {
+    Replicated {
+        sent: numbers.sent,
+        acknowledged: numbers.acknowledged,
+        pending: numbers.pending,
+        refused: numbers.refused,
+        received: numbers.received,
+        written: numbers.written,
+        kept: numbers.kept,
+        unknown: numbers.unknown,
+        gone: numbers.gone,
+        full: numbers.full,
+        copies: numbers.resyncs,
+        lag_ms: milliseconds(numbers.lag),
+        lag_p99_ms: milliseconds(numbers.lag_p99),
+    }
 }
 
 fn milliseconds(time: Duration) -> f64 {

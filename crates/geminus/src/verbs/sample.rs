@@ -4,8 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use geminus_api::{
     ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Failover, Fill, FlowRow, Flows,
-    HeartbeatStatus, PartnerStatus, Path, PathStatus, ReachScore, ReachStatus, Role, ServerRow, ServerState,
-    ServerStatus, Servers, ServiceStatus, Standing, Status, SyncStatus,
+    HeartbeatStatus, PartnerStatus, Path, PathStatus, ReachScore, ReachStatus, Replicated, Role, ServerRow,
+    ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status, SyncStatus,
 };
 
 use crate::screen::Look;
@@ -160,7 +160,12 @@ pub(crate) fn pair() -> Status {
         ],
         reach: ReachScore { up: 2, total: 2 },
         fit: true,
-        sync: SyncStatus { state: "copying".into(), percent: 43 },
+        sync: SyncStatus {
+            state: "copying".into(),
+            percent: 43,
+            path: Some([ip("198.51.100.11"), ip("198.51.100.12")]),
+            counted: Replicated { sent: 451_234, pending: 597_342, lag_ms: 11.4, ..Replicated::default() },
+        },
         same_config: Some(false),
         differences: vec!["cluster shop: ping true -> false".into(), "lease 5000 ms -> 2000 ms".into()],
     }];

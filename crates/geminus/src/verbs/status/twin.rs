@@ -119,7 +119,7 @@ fn partner_table(partners: &[PartnerStatus]) -> Table {
 
 fn replication(sync: &SyncStatus) -> Cell {
     match sync.state.as_str() {
-        "complete" => Cell::new(Tone::Good, "complete"),
+        "complete" => Cell::new(Tone::Good, format!("complete, {:.0}ms behind", sync.counted.lag_ms)),
         "copying" => Cell::new(Tone::Doubtful, format!("{} %", sync.percent)),
         other => Cell::new(Tone::Bad, other),
     }
