@@ -6,6 +6,9 @@ use geminus_packet::hash::KEY_WORDS;
 
 use crate::ring::RingKey;
 
+/// What every hardware address of a group begins with: locally administered, and to be recognised in a switch's table.
+pub const VIRTUAL_MAC_PREFIX: [u8; 3] = [0x02, 0x47, 0x4d];
+
 /// The site's secret: 32 bytes, shared by its dispatchers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SiteKey([u8; 32]);
@@ -24,6 +27,20 @@ impl SiteKey {
     /// The words that mark a frame which the program is only asked about.
     pub fn question_mark(&self) -> [u64; 2] {
         self.words("geminus 2026-01 mark of a frame that is only asked about")
+    }
+
+    /// The hardware address that moves with the clusters of a primary and its backup: locally administered, the same on
+    /// both, and another on each site of a link.
+    pub fn virtual_mac(&self, primary: &str, backup: &str) -> [u8; 6] {
+        let mut hasher = blake3::Hasher::new_derive_key("geminus 2026-11 hardware address of a group");
+        hasher.update(&self.0);
+        for name in [primary, backup] {
+            hasher.update(&(name.len() as u64).to_le_bytes());
+            hasher.update(name.as_bytes());
+        }
+        let [a, b, c, ..] = *hasher.finalize().as_bytes();
+        let [first, second, third] = VIRTUAL_MAC_PREFIX;
+        [first, second, third, a, b, c]
     }
 
     fn words<const N: usize>(&self, context: &str) -> [u64; N] {
@@ -186,6 +203,18 @@ mod tests {
         let pair = key.between(one, other);
         let [word, next] = pair.gate_key();
         vec![word, next, first(pair.beat_key()), first(pair.replication_psk())]
+    }
+
+    #[test]
+    fn each_group_of_each_site_has_a_hardware_address_of_its_own() {
+        let other = SiteKey::new([8; 32]);
+        let macs: BTreeSet<_> = [SITE, other]
+            .iter()
+            .flat_map(|site| [site.virtual_mac("alpha", "beta"), site.virtual_mac("beta", "alpha")])
+            .collect();
+        assert_eq!(macs.len(), 4);
+        assert!(macs.iter().all(|mac| mac[0] & 3 == 2), "of one host, and nobody's by number");
+        assert_eq!(SITE.virtual_mac("alpha", "beta"), SITE.virtual_mac("alpha", "beta"));
     }
 
     #[test]

@@ -7,7 +7,9 @@
 use std::hash::{Hasher as _, SipHasher};
 
 use geminus_packet::heap::Sizes;
-use geminus_packet::tables::{Address, AddressFacts, GroupState, PathEntry, PathFacts, STATIC_WAYS, Tables};
+use geminus_packet::tables::{
+    Address, AddressFacts, GroupState, PathEntry, PathFacts, STATIC_WAYS, Tables, mac_word,
+};
 
 use crate::checksum;
 use crate::frame::{IPV4, IPV6, Mac, UDP, Udp, V4, V6, ethernet};
@@ -210,7 +212,7 @@ pub fn restamp(before: &[u8], after: &mut [u8]) {
 
 /// The hardware address of the partner in a word of the settings.
 pub fn partner_word() -> u64 {
-    geminus_packet::tables::mac_word(PARTNER_MAC)
+    mac_word(PARTNER_MAC)
 }
 
 /// Whether a message has the right UDP checksum, of a packet from its IP header on.
@@ -296,6 +298,16 @@ pub const QUIET: fn(&dyn Tables) = |tables| quiet(tables, true);
 
 /// It does not any more.
 pub const LOUD: fn(&dyn Tables) = |tables| quiet(tables, false);
+
+/// The hardware address of the ground's clusters, where they have one of their own.
+pub const GROUP_MAC: Mac = [0x02, 0x47, 0x4d, 1, 2, 3];
+
+/// The ground's clusters have a hardware address of their own.
+pub const VIRTUAL: fn(&dyn Tables) = |tables| {
+    if let Some(group) = tables.group(0) {
+        group.mac.store(mac_word(GROUP_MAC));
+    }
+};
 
 fn quiet(tables: &dyn Tables, quiet: bool) {
     if let Some(group) = tables.group(0) {

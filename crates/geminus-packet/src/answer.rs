@@ -1,8 +1,8 @@
 //! Answers given in place, for addresses that live in no interface: ARP, neighbour solicitation, echo.
 
-use crate::dispatch::{cluster_address, silence};
+use crate::dispatch::{cluster_address, own_mac, silence};
 use crate::frame::Frame;
-use crate::tables::{Address, Globals, MAC_BITS, PARTNER, Tables, Ticks, mac_word, word_mac};
+use crate::tables::{Address, AddressFacts, Globals, MAC_BITS, PARTNER, Tables, Ticks, mac_word, word_mac};
 use crate::verdict::{Answer, Drop, Note, Pass, Verdict};
 use crate::wire::{Arp, Ethernet, Icmp, Ipv4, Ipv6, LinkLayerOption, Mac, NeighbourTarget, number};
 
@@ -33,11 +33,12 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     if arp.hardware != [0, 1] || arp.protocol != [8, 0] || arp.lengths != [6, 4] {
         return Verdict::pass(Pass::ArpOther);
     }
-    let us = word_mac(globals.mac.load());
-    if arp.sender_mac != us
+    let from = mac_word(arp.sender_mac);
+    if from != globals.mac.load() & MAC_BITS
         && arp.sender != [0; 4]
         && let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.sender))
         && silence(tables, facts, now).is_none()
+        && from != own_mac(tables, globals, facts)
     {
         tables.count(Note::ClaimedByOther.counter());
         return Verdict::pass(Pass::ArpOther);
@@ -51,6 +52,7 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     if let Some(reason) = silence(tables, facts, now) {
         return Verdict::pass(reason);
     }
+    let us = word_mac(own_mac(tables, globals, facts));
     let Some(arp) = frame.get_mut::<Arp>(at) else { return Verdict::pass(Pass::Truncated) };
     let asker = arp.sender_mac;
     let (sender, target) = (arp.sender, arp.target);
@@ -86,7 +88,7 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
         return Verdict::pass(Pass::NeighbourOther);
     };
     if kind == ADVERTISEMENT {
-        if silence(tables, facts, now).is_none() && is_foreign(frame, globals) {
+        if silence(tables, facts, now).is_none() && is_foreign(frame, tables, globals, facts) {
             tables.count(Note::AdvertisedByOther.counter());
         }
         return Verdict::pass(Pass::NeighbourOther);
@@ -103,7 +105,7 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
     // A solicitation for duplicate address detection comes from nobody: everybody is told that the address is taken.
     let asker = ip.source;
     let nobody = asker == [0; 16];
-    let us = word_mac(globals.mac.load());
+    let us = word_mac(own_mac(tables, globals, facts));
     let Some(ethernet) = frame.get::<Ethernet>(0) else { return Verdict::pass(Pass::Truncated) };
     let to_mac = if nobody { ALL_NODES_MAC } else { ethernet.source };
     let to = if nobody { ALL_NODES } else { asker };
@@ -136,10 +138,10 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
 
 /// Whether a frame comes from neither this node nor a partner.
 #[inline(always)]
-fn is_foreign<F: Frame>(frame: &F, globals: &Globals) -> bool {
+fn is_foreign<F: Frame, T: Tables>(frame: &F, tables: &T, globals: &Globals, facts: AddressFacts) -> bool {
     let Some(ethernet) = frame.get::<Ethernet>(0) else { return false };
     let from = mac_word(ethernet.source);
-    let ours = from == globals.mac.load() & MAC_BITS;
+    let ours = from == globals.mac.load() & MAC_BITS || from == own_mac(tables, globals, facts);
     let [one, two] = [0, 1].map(|at: usize| globals.partners[at].load() & (MAC_BITS | PARTNER));
     !(ours || one == from | PARTNER || two == from | PARTNER)
 }

@@ -11,6 +11,7 @@ use crate::tables::{
 use crate::twin;
 use crate::verdict::{Drop, Kind, Pass, Verdict};
 use crate::wire::{Ethernet, Extension, Icmp, Ipv4, Ipv6, Mac, Tcp, Udp, Vlan, number};
+use crate::word::{is_zero, opaque};
 
 const TCP_FIN: u8 = 1;
 const TCP_SYN: u8 = 2;
@@ -156,6 +157,14 @@ pub(crate) fn silence<T: Tables>(tables: &T, facts: AddressFacts, now: Ticks) ->
     }
 }
 
+/// The hardware address by which a cluster address is answered for: the group's, if it has one, else the node's.
+#[inline(always)]
+pub(crate) fn own_mac<T: Tables>(tables: &T, globals: &Globals, facts: AddressFacts) -> u64 {
+    let of_group = tables.group(u32::from(facts.group())).map_or(0, |group| group.mac.load() & MAC_BITS);
+    // Without a branch: what follows would be verified once for either.
+    of_group | globals.mac.load() & MAC_BITS & is_zero(opaque(of_group)).wrapping_neg()
+}
+
 /// Whether this node leaves it to its partner to answer for a cluster address, if it is active at all.
 #[inline(always)]
 fn is_quiet<T: Tables>(tables: &T, facts: AddressFacts) -> bool {
@@ -176,7 +185,8 @@ fn ours<F: Frame, T: Tables>(
     if !is_active(tables, facts, now) {
         return Some(Verdict::pass(Pass::NotActive));
     }
-    if mac_word(destination) == globals.mac.load() & MAC_BITS {
+    let to = mac_word(destination);
+    if to == globals.mac.load() & MAC_BITS || to == own_mac(tables, globals, facts) {
         let sent_here = globals.partners[0].load() != 0 && is_from_partner(frame, globals);
         return sent_here.then_some(Verdict::pass(Pass::FromPartner));
     }

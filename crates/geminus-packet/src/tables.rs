@@ -14,7 +14,7 @@ use crate::wire::Mac;
 use crate::word::Word;
 
 /// Raised when the meaning of any table changes; a program adopts pinned tables of its own layout only.
-pub const LAYOUT: u64 = 0x4745_4d31_0000_0002;
+pub const LAYOUT: u64 = 0x4745_4d31_0000_0003;
 
 /// A point on the kernel's coarse clock: jiffies since boot, suspended time not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -419,6 +419,8 @@ pub struct Group {
     pub deadline: Word,
     /// See [`GroupState`].
     pub state: Word,
+    /// The hardware address that moves with the group in the lower 48 bits; 0: it answers by the node's own.
+    pub mac: Word,
 }
 
 /// Failover groups of a site.

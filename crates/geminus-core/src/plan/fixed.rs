@@ -7,12 +7,12 @@ use std::time::Duration;
 use geminus_packet::flow::State;
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{
-    Address, AddressFacts, Endpoint, KEEP_TUPLES, LAYOUT, RANGES_PER_CLUSTER, Range, STATIC_WAYS, Tables,
-    mac_word,
+    Address, AddressFacts, Endpoint, GROUPS, KEEP_TUPLES, LAYOUT, RANGES_PER_CLUSTER, Range, STATIC_WAYS,
+    Tables, mac_word,
 };
 
 use super::{Ours, PlanError, TicksPerSecond, Wanted, paths};
-use crate::model::{Ports, Unexposed};
+use crate::model::{Announce, Ports, Unexposed};
 
 /// Seeds tried before a table is called too small; at an eighth of fill the first handful fits.
 const SEEDS: u64 = 4096;
@@ -81,6 +81,24 @@ pub(super) fn write_settings(tables: &impl Tables, wanted: &Wanted<'_>, sizes: &
     globals.servers.store(u64::from(sizes.servers));
     globals.tick.store((1000_u64 << 16).div_ceil(u64::from(wanted.ticks.0).max(1)));
     globals.flags.store(if wanted.site.tables.tuples { KEEP_TUPLES } else { 0 });
+    write_group_macs(tables, wanted);
+}
+
+/// The hardware addresses that groups answer by.
+fn write_group_macs(tables: &impl Tables, wanted: &Wanted<'_>) {
+    let mut macs = [0; GROUPS as usize];
+    if wanted.site.ha.announce == Announce::VirtualMac {
+        for group in wanted.site.groups() {
+            if let Some(mac) = macs.get_mut(usize::from(group.number)) {
+                *mac = mac_word(wanted.key.virtual_mac(&group.primary, &group.backup));
+            }
+        }
+    }
+    for (number, mac) in (0..).zip(macs) {
+        if let Some(group) = tables.group(number) {
+            group.mac.store(mac);
+        }
+    }
 }
 
 /// Writes the half that nobody reads and switches to it, unless what is read says the same already.

@@ -138,6 +138,12 @@ pub(super) fn asked() -> Vec<u8> {
     request(ROUTER4, SHOP4)
 }
 
+/// It is at this hardware address.
+pub(super) fn told(mac: Mac) -> Vec<u8> {
+    let arp = Arp { operation: 2, sender_mac: mac, sender: SHOP4, target_mac: ROUTER_MAC, target: ROUTER4 };
+    ethernet(ROUTER_MAC, mac, frame::ARP, &arp.bytes())
+}
+
 /// Another says that it is the shop.
 pub(super) fn claimed(by: Mac) -> Vec<u8> {
     let arp = Arp { operation: 2, sender_mac: by, sender: SHOP4, target_mac: BROADCAST, target: SHOP4 };

@@ -160,9 +160,18 @@ fn coded(code: u8) -> Vec<u8> {
 }
 
 fn advertisement(asker: [u8; 16], to: Mac, target: [u8; 16], flags: u8) -> Vec<u8> {
-    let mut rest = body(target, &option(2, NODE_MAC));
+    advertised(NODE_MAC, (asker, to), target, flags)
+}
+
+fn advertised(mac: Mac, (asker, to): ([u8; 16], Mac), target: [u8; 16], flags: u8) -> Vec<u8> {
+    let mut rest = body(target, &option(2, mac));
     rest[0] = flags;
-    ethernet(to, NODE_MAC, IPV6, &header(target, asker).icmp(ADVERTISEMENT, 0, &rest))
+    ethernet(to, mac, IPV6, &header(target, asker).icmp(ADVERTISEMENT, 0, &rest))
+}
+
+/// It is at this hardware address.
+pub(super) fn told(mac: Mac) -> Vec<u8> {
+    advertised(mac, (ROUTER6, ROUTER_MAC), SHOP6, 0x60)
 }
 
 /// Where is the shop?

@@ -5,9 +5,9 @@ use crate::fixture::{Expected, Fixture, Outcome, Step, answer, drop, pass, to};
 use crate::frame::{ACK, IPV4, IPV6, SYN, Tcp, Udp, V4, V6, VLAN, ethernet, tagged};
 use crate::ground::{CLIENT4, CLIENT6, NODE_MAC, PARTNER_MAC, ROUTER_MAC, STRANGER_MAC};
 use crate::twin::{
-    self, COLLOCATED, EXCHANGE, FLOODED, FLOOR, KEY, KEY_ID, NEXT_KEY, NEXT_KEY_ID, OWN_SESSION, OWN4, OWN6,
-    PAST_SESSION, PORT, PROBE_FLOOR, Payload, QUIET, REMOTE4, REMOTE6, SESSION, TOLD, answer4, answer6,
-    datagram, frame4, frame6, from_partner, sent_by, stamped,
+    self, COLLOCATED, EXCHANGE, FLOODED, FLOOR, GROUP_MAC, KEY, KEY_ID, NEXT_KEY, NEXT_KEY_ID, OWN_SESSION,
+    OWN4, OWN6, PAST_SESSION, PORT, PROBE_FLOOR, Payload, QUIET, REMOTE4, REMOTE6, SESSION, TOLD, VIRTUAL,
+    answer4, answer6, datagram, frame4, frame6, from_partner, sent_by, stamped,
 };
 
 pub(super) fn list() -> Vec<Fixture> {
@@ -18,6 +18,7 @@ pub(super) fn list() -> Vec<Fixture> {
         list.extend(answers(family));
         list.extend(refused(family));
         list.extend(handing_over(family));
+        list.extend(moving_address(family));
         list.extend(bounced(family));
     }
     list.extend(shapes());
@@ -348,6 +349,53 @@ fn handing_over(family: Family) -> Vec<Fixture> {
         ]);
     }
     list
+}
+
+/// A group whose hardware address moves with it.
+fn moving_address(family: Family) -> Vec<Fixture> {
+    let name = |what: &str| format!("{}: {what}", family.name());
+    let with = |steps: &[Step]| [&[Step::Write(VIRTUAL)], steps].concat();
+    let syn = family.tcp(40_000, 80, SYN);
+    let to_group = [&GROUP_MAC[..], &syn[6..]].concat();
+    let (asked, told, claimed, reason, other) = match family {
+        Family::V4 => {
+            let claimed = super::arp::claimed(GROUP_MAC);
+            (super::arp::asked(), super::arp::told(GROUP_MAC), claimed, "arp", "arp-other")
+        }
+        Family::V6 => {
+            let claimed = super::neighbour::claimed(GROUP_MAC);
+            (
+                super::neighbour::asked(),
+                super::neighbour::told(GROUP_MAC),
+                claimed,
+                "neighbour",
+                "neighbour-other",
+            )
+        }
+    };
+    vec![
+        Fixture::new(name("the group's own hardware address is told"), asked, answer(reason, told))
+            .after(with(&[])),
+        Fixture::new(
+            name("a frame to the group's hardware address is ours"),
+            to_group.clone(),
+            to("ring", WEB),
+        )
+        .after(with(&[])),
+        Fixture::new(name("a frame to the node's hardware address still is"), syn, to("ring", WEB))
+            .after(with(&[])),
+        Fixture::new(
+            name("a frame to another group's hardware address is not"),
+            to_group,
+            pass("other-host"),
+        ),
+        Fixture::new(
+            name("what the partner announced by the group's hardware address is no claim"),
+            claimed,
+            pass(other),
+        )
+        .after(with(&[])),
+    ]
 }
 
 /// What a partner sends to this node as its server.
