@@ -10,7 +10,7 @@ use geminus_core::director::{Director, Input, Partner, group_addresses};
 use geminus_core::ha::{self, PathId};
 use geminus_core::key::HaKeys;
 use geminus_core::model::{Cluster, Site};
-use geminus_core::neighbour::Reach;
+use geminus_core::neighbour::{Mac, Reach};
 use geminus_core::replication::Numbers;
 use tokio::sync::mpsc::Receiver;
 
@@ -231,6 +231,7 @@ fn site(director: &Director, plane: &mut Plane, keys: &HaKeys) -> Option<(TwinSi
         names.extend(director.interface_name(index).map(str::to_owned));
     }
     warnings.extend(plane.attach_paths(&names));
+    warnings.extend(accept_group_macs(plane, &config, interface));
     let is_ours =
         |server: IpAddr| addresses.contains_key(&server) || director.reach(server) == Some(Reach::Local);
     let serves = |partner: &Partner| {
@@ -251,6 +252,21 @@ fn site(director: &Director, plane: &mut Plane, keys: &HaKeys) -> Option<(TwinSi
         keys: keys.clone(),
     };
     Some((site, warnings))
+}
+
+/// Makes the node's interface take frames to the hardware addresses of groups that have one, whoever is active: a takeover
+/// then has nothing to wait for.
+fn accept_group_macs(plane: &mut Plane, config: &ha::Config, interface: u32) -> Vec<String> {
+    let leases = plane.data().leases();
+    let macs = config.groups.iter().filter_map(|group| leases.mac(group.number)).map(Mac);
+    let refused = |mac: Mac| {
+        let error = Netlink::accept_mac(interface, mac).err()?;
+        Some(format!(
+            "the interface does not take frames to {mac}, the hardware address of a group: {error}; \
+             set `announce = \"gratuitous\"`, or put the interface into promiscuous mode"
+        ))
+    };
+    macs.filter_map(refused).collect()
 }
 
 fn paths(partners: &[Partner], addresses: &HashMap<IpAddr, u32>) -> Vec<TwinPath> {

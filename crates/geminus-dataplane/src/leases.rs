@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use geminus_packet::tables::{Group, GroupState, Tables as _};
+use geminus_packet::tables::{Group, GroupState, Tables as _, word_mac};
 
 use crate::live::Live;
 
@@ -48,6 +48,13 @@ impl Leases {
                 words.deadline.store(deadline);
             }
         }
+    }
+
+    /// The hardware address by which the program answers for a group; none: the node's own.
+    pub fn mac(&self, group: u8) -> Option<[u8; 6]> {
+        let tables = self.0.tables();
+        let word = tables.last().and_then(|tables| tables.group(group.into())).map(|words| words.mac.load());
+        word.filter(|word| *word != 0).map(word_mac)
     }
 
     /// What the data plane says of a group.

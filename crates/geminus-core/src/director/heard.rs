@@ -7,6 +7,7 @@ use super::port::{Interface, PortChange};
 use super::twin::Claimed;
 use super::{Claim, Director, Effect, Instant, frame, orders};
 use crate::journal::EventKind;
+use crate::model::Announce;
 use crate::neighbour::{Action, Evidence, Mac, Probe, Reach};
 use crate::plan::Link;
 
@@ -90,7 +91,10 @@ impl Director {
     }
 
     pub(super) fn claim(&mut self, interface: u32, claim: Claim, now: Instant) {
-        if self.ports.is_ours(claim.mac) {
+        // A group's own hardware address is no stranger's: this node or its partner announced by it.
+        let of_a_group = self.site.ha.announce == Announce::VirtualMac
+            && claim.mac.0.starts_with(&crate::key::VIRTUAL_MAC_PREFIX);
+        if self.ports.is_ours(claim.mac) || of_a_group {
             return;
         }
         let Claim { address, mac, evidence } = claim;

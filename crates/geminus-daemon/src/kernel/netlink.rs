@@ -6,11 +6,13 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use geminus_core::director::{Input, Interface};
 use geminus_core::neighbour::{Evidence, Mac};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage};
 use netlink_packet_route::neighbour::{
-    NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState,
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::constants::NETLINK_ROUTE;
@@ -101,6 +103,21 @@ impl Netlink {
             _ => None,
         };
         Ok(messages.iter().filter_map(interface).collect())
+    }
+
+    /// Makes an interface take frames to another hardware address than its own, besides. It stays until the interface goes.
+    pub(crate) fn accept_mac(interface: u32, mac: Mac) -> io::Result<()> {
+        let mut entry = NeighbourMessage::default();
+        entry.header.family = AddressFamily::Bridge;
+        entry.header.ifindex = interface;
+        entry.header.state = NeighbourState::Permanent;
+        entry.header.flags = NeighbourFlags::Own;
+        entry.attributes.push(NeighbourAttribute::LinkLayerAddress(mac.0.to_vec()));
+        let request = RouteNetlinkMessage::NewNeighbour(entry);
+        match ask(&request_socket()?, request, NLM_F_ACK | NLM_F_CREATE) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            other => other.map(drop),
+        }
     }
 
     /// Every usable link-local address of the machine.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use geminus_core::announce::Announcer;
 use geminus_core::director::frame::announcement;
 use geminus_core::ha::{Adopted, Effect, Ha, HaEvent, Input, Instant, PathId, Standing};
+use geminus_core::neighbour::Mac;
 use geminus_core::wire::{Channel, Opened};
 use geminus_dataplane::{Conversation, Leases, Paths};
 use geminus_packet::twin::Head;
@@ -365,12 +366,18 @@ impl Thread {
         }
         for _ in 0..ANNOUNCEMENTS {
             let Some(address) = self.announcer.poll() else { return false };
-            for frame in announcement(address, self.site.mac) {
+            for frame in announcement(address, self.mac_of(address)) {
                 // A full queue or an interface that just went away loses it, as the wire may.
                 drop(calls::send_frame(self.frames.as_fd(), self.site.interface, &frame));
             }
         }
         true
+    }
+
+    /// The hardware address that neighbours are to know for a cluster address.
+    fn mac_of(&self, address: std::net::IpAddr) -> Mac {
+        let group = self.site.addresses.iter().find(|(_, addresses)| addresses.contains(&address));
+        group.and_then(|(group, _)| self.leases.mac(*group)).map_or(self.site.mac, Mac)
     }
 
     fn care(&mut self, now: Instant) {
@@ -466,7 +473,7 @@ impl Thread {
     }
 }
 
-fn source(datagram: &Datagram<'_>) -> (geminus_core::neighbour::Mac, bool) {
+fn source(datagram: &Datagram<'_>) -> (Mac, bool) {
     (datagram.mac, datagram.same_link)
 }
 
