@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::orders;
-use crate::model::{Affinity, Cluster, Ha, Path, Recovery, Select, Server, Service, Site, Unexposed};
+use crate::model::{
+    Affinity, Announce, Cluster, Ha, Path, Recovery, Select, Server, Service, Site, Unexposed,
+};
 use crate::plan::{Overrides, server_identity};
 
 /// Every difference that the node's data plane sees.
@@ -47,12 +50,23 @@ fn of_ha(before: &Ha, after: &Ha, changes: &mut Vec<String>) {
         Recovery::Auto => "auto".to_owned(),
         Recovery::Manual => "manual".to_owned(),
     };
+    let announce = |announce: Announce| match announce {
+        Announce::Gratuitous => "gratuitous".to_owned(),
+        Announce::VirtualMac => "virtual-mac".to_owned(),
+    };
+    let file = |path: &Option<PathBuf>| {
+        path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string())
+    };
     let (old, new) = (before.timers, after.timers);
     let settings = [
         ("heartbeat", ms(old.heartbeat), ms(new.heartbeat)),
         ("suspect", old.suspect.to_string(), new.suspect.to_string()),
         ("probes", old.probes.to_string(), new.probes.to_string()),
         ("confirm", ms(old.confirm), ms(new.confirm)),
+        ("port of partners", before.port.to_string(), after.port.to_string()),
+        ("announce", announce(before.announce), announce(after.announce)),
+        ("key file of heartbeats", file(&before.key_file), file(&after.key_file)),
+        ("other key file of heartbeats", file(&before.also_accept), file(&after.also_accept)),
         ("recovery", recovery(before.recovery), recovery(after.recovery)),
         ("stable", ms(before.stable), ms(after.stable)),
         ("alone_after", ms(before.alone_after), ms(after.alone_after)),
@@ -164,4 +178,48 @@ fn differs<T: PartialEq + Display>(place: &str, what: &str, old: T, new: T, chan
 
 fn service_name(cluster: &Cluster, service: &Service) -> String {
     format!("cluster {}: service {} {}", cluster.name, service.protocol.word(), service.ports)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    const MUTUAL: &str = include_str!("../../../../examples/mutual.toml");
+
+    #[test]
+    fn every_setting_of_high_availability_that_changes_is_named() {
+        let site = |text: &str| config::parse(text, "f").unwrap_or_else(|errors| panic!("{errors}"));
+        let before = site(MUTUAL);
+        let after = MUTUAL
+            .replace("profile = \"fast\"", "port = 4871\nannounce = \"virtual-mac\"\nrecovery = \"manual\"\nstable = \"1m\"")
+            .replace("[ha]", "[hooks]\nduel = [\"/bin/true\"]\n[ha]\nkey_file = \"/k\"\nalso_accept = \"/o\"\nalone_after = \"1m\"")
+            .replace("  [\"2001:db8:2::1\", \"2001:db8:2::2\"],\n", "")
+            .replace("\"198.51.100.1\", ", "")
+            .replace("primary = \"beta\"\nbackup = \"alpha\"", "primary = \"beta\"");
+        assert_eq!(
+            of_sites(&before, &site(&after), "beta"),
+            [
+                "heartbeat 10 ms -> 50 ms",
+                "confirm 17 ms -> 50 ms",
+                "port of partners 4870 -> 4871",
+                "announce gratuitous -> virtual-mac",
+                "key file of heartbeats none -> /k",
+                "other key file of heartbeats none -> /o",
+                "recovery auto -> manual",
+                "stable 10000 ms -> 60000 ms",
+                "alone_after 40000 ms -> 60000 ms",
+                "path 2001:db8:2::1 - 2001:db8:2::2 removed",
+                "reach target 198.51.100.1 removed",
+                "hooks changed",
+                "cluster mail: backup alpha -> none",
+            ]
+        );
+        let alpha = of_sites(&before, &site(&after), "alpha");
+        assert_eq!(
+            alpha.last().map(String::as_str),
+            Some("cluster mail removed"),
+            "it is not alpha's any more"
+        );
+    }
 }
