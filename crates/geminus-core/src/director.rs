@@ -377,6 +377,7 @@ impl Director {
             self.attach(now);
         }
         self.end_takeovers(Some(now));
+        self.tell_unheard(now);
         if self.leaving.is_some_and(|leaving| leaving.until <= now) {
             return self.twin_left(now);
         }

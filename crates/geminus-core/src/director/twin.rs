@@ -24,6 +24,9 @@ pub const LEAVE_PATIENCE: Duration = Duration::from_secs(3);
 /// So long after a change of hands a claim to an address is taken for the partner's last word.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
+/// A daemon that is silent when this one starts may be starting itself: it is told so much later.
+const FIRST_WORD: Duration = Duration::from_secs(2);
+
 /// Hardware addresses of partners that are remembered: a few network cards each.
 const MACS: usize = 16;
 
@@ -36,6 +39,12 @@ pub(super) struct Twin {
     /// The group of each of its addresses.
     addresses: BTreeMap<IpAddr, u8>,
     pub(super) view: Option<HaView>,
+    /// When that was.
+    pub(super) viewed: Instant,
+    /// By partner that has been heard: since when, and whether it had been lost before.
+    heard: BTreeMap<usize, (Instant, bool)>,
+    /// Partners whose daemon has not been heard yet, though their program answers, and when that is told.
+    unheard: BTreeMap<usize, Instant>,
     /// What the thread was told last of this node: that it can forward, and that it knows where to.
     fit: Option<(bool, bool)>,
     orders: Vec<Waiting>,
@@ -79,6 +88,9 @@ impl Twin {
             partners: ha_config::partners(site, node),
             addresses,
             view: None,
+            viewed: Instant::START,
+            heard: BTreeMap::new(),
+            unheard: BTreeMap::new(),
             fit: None,
             orders: Vec::new(),
             differences: BTreeMap::new(),
@@ -91,6 +103,8 @@ impl Twin {
         let Some(next) = Self::of(site, node) else { return };
         if next.partners != self.partners {
             self.macs.clear();
+            self.heard.clear();
+            self.unheard.clear();
             self.differences.clear();
         }
         self.config = next.config;
@@ -141,7 +155,34 @@ impl Twin {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        self.orders.iter().map(|order| order.until).min()
+        self.orders.iter().map(|order| order.until).chain(self.unheard.values().copied()).min()
+    }
+
+    /// Whether an event is to be told now. What is only a matter of the first moments is told later, and what looks like a
+    /// duel because an operator moved a group is none.
+    fn is_news(&mut self, event: &HaEvent, now: Instant) -> bool {
+        match *event {
+            HaEvent::PeerUp { peer } => {
+                let lost = self.heard.contains_key(&peer);
+                self.heard.insert(peer, (now, lost));
+                self.unheard.remove(&peer);
+                true
+            }
+            HaEvent::PeerDown { peer, mute: true } if !self.heard.contains_key(&peer) => {
+                self.unheard.insert(peer, now + FIRST_WORD);
+                false
+            }
+            HaEvent::PeerDown { peer, .. } => {
+                self.unheard.remove(&peer);
+                true
+            }
+            HaEvent::Duel { group, won: false, lasted } if lasted.is_zero() => {
+                let peer = self.config.groups.iter().find(|of| of.number == group).map(|of| of.peer);
+                let heard = peer.and_then(|peer| self.heard.get(&peer));
+                heard.is_some_and(|&(since, lost)| lost && now.since(since) < LAST_WORD)
+            }
+            _ => true,
+        }
     }
 }
 
@@ -154,6 +195,11 @@ impl Director {
     /// What the heartbeat thread last showed.
     pub fn twin_view(&self) -> Option<&HaView> {
         self.twin.as_ref()?.view.as_ref()
+    }
+
+    /// When it showed that.
+    pub fn twin_viewed(&self) -> Instant {
+        self.twin.as_ref().map_or(Instant::START, |twin| twin.viewed)
     }
 
     /// What the heartbeat thread works with; none where no cluster has a backup.
@@ -254,6 +300,7 @@ impl Director {
             }
         }
         twin.view = Some(view);
+        twin.viewed = now;
         for (kind, message) in news {
             self.tell(kind, message, now);
         }
@@ -265,7 +312,7 @@ impl Director {
         if let HaEvent::ConfigAgrees { peer } = event {
             twin.differences.remove(&peer);
         }
-        let told = twin.told(&event);
+        let told = if twin.is_news(&event, now) { twin.told(&event) } else { None };
         if let Some((kind, message)) = told {
             self.tell_bounded(kind, message, now);
         }
@@ -353,6 +400,17 @@ impl Director {
             }
         }
         self.end_takeovers(None);
+    }
+
+    /// Tells what is silent for longer than it takes to start.
+    pub(super) fn tell_unheard(&mut self, now: Instant) {
+        let Some(twin) = &mut self.twin else { return };
+        let due: Vec<_> = twin.unheard.extract_if(.., |_, due| *due <= now).collect();
+        let told: Vec<_> =
+            due.iter().filter_map(|&(peer, _)| twin.told(&HaEvent::PeerDown { peer, mute: true })).collect();
+        for (kind, message) in told {
+            self.tell(kind, message, now);
+        }
     }
 
     /// Answers every operator whose takeover has ended, or has waited long enough by `now`.

@@ -11,13 +11,16 @@ impl Twin {
         Some(match event {
             HaEvent::Changed { .. } => return self.changed(event),
             HaEvent::Duel { group, won, lasted } => {
-                let (partner, name, lasted) = (self.partner_of(*group), self.group(*group), time(*lasted));
+                let (partner, name) = (self.partner_of(*group), self.group(*group));
+                let lasted = match lasted.is_zero() {
+                    true => "while they did not hear each other".to_owned(),
+                    false => format!("for {}", time(*lasted)),
+                };
                 let end = match won {
                     true => format!("{partner} gave way, and every address is announced again"),
                     false => format!("this node gives way to {partner}"),
                 };
-                let message =
-                    format!("{partner} and this node were both active for {name} for {lasted}; {end}");
+                let message = format!("{partner} and this node were both active for {name} {lasted}; {end}");
                 (EventKind::Duel, message)
             }
             HaEvent::PeerUp { peer } => {

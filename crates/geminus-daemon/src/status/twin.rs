@@ -14,15 +14,14 @@ use crate::pair::Counted;
 
 /// Every partner; before the heartbeats begin, with what the configuration says of it.
 pub(super) fn partners(director: &Director, process: &Process<'_>) -> Vec<PartnerStatus> {
-    let now = process.now;
-    let view = director.twin_view();
+    let (view, viewed) = (director.twin_view(), director.twin_viewed());
     let status = |(index, partner): (usize, &Partner)| {
         let peer = view.and_then(|view| view.peers.iter().find(|peer| peer.name == partner.name));
         PartnerStatus {
             name: partner.name.clone(),
             address: partner.address,
             state: peer.map_or("unheard", |peer| peer.state).to_owned(),
-            paths: paths(partner, peer, now),
+            paths: paths(partner, peer, viewed),
             reach: score(peer.map(|peer| peer.reach).unwrap_or_default()),
             fit: peer.is_some_and(|peer| peer.fit),
             sync: sync(
@@ -52,7 +51,10 @@ pub(super) fn heartbeats(director: &Director) -> Option<HeartbeatStatus> {
         .map(|HaView { late, latest, .. }| HeartbeatStatus { late: *late, latest_ms: milliseconds(*latest) })
 }
 
-fn paths(partner: &Partner, peer: Option<&PeerView>, now: Instant) -> Vec<PathStatus> {
+/// `viewed`: when that was seen of the peer.
+fn paths(partner: &Partner, peer: Option<&PeerView>, viewed: Instant) -> Vec<PathStatus> {
+    // Of a partner that is not heard at all, no path is told to be down for itself.
+    let gone = peer.is_none_or(|peer| matches!(peer.state, "gone" | "unheard"));
     let silent = PathView { heard: None, up: false, heard_by_peer: false, loss: 0.0, round_trip: None };
     let status = |(number, &[local, remote]): (usize, &[std::net::IpAddr; 2])| {
         let seen = peer.and_then(|peer| peer.paths.get(number)).copied().unwrap_or(silent);
@@ -60,9 +62,9 @@ fn paths(partner: &Partner, peer: Option<&PeerView>, now: Instant) -> Vec<PathSt
             number: u32::try_from(number).unwrap_or(u32::MAX),
             local,
             remote,
-            up: seen.up,
-            heard_seconds: seen.heard.map(|heard| now.since(heard).as_secs_f64()),
-            heard_by_peer: seen.heard_by_peer,
+            up: seen.up && !gone,
+            heard_seconds: seen.heard.map(|heard| viewed.since(heard).as_secs_f64()),
+            heard_by_peer: seen.heard_by_peer && !gone,
             loss: seen.loss,
             round_trip_ms: seen.round_trip.map(milliseconds),
         }

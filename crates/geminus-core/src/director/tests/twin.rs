@@ -216,6 +216,37 @@ fn every_change_of_hands_says_what_why_and_how_long() {
 }
 
 #[test]
+fn a_hand_over_that_was_ordered_is_no_duel_but_one_after_a_silence_is() {
+    let duel = || Input::Twin(HaEvent::Duel { group: 1, won: false, lasted: Duration::ZERO });
+    let mut world = pair(vec![shared()]).start();
+    world.run(1_000).hear(Input::Twin(HaEvent::PeerUp { peer: 0 })).run(1_010).forget();
+    world.hear(duel());
+    assert_eq!(world.events(), []);
+    world.hear(Input::Twin(HaEvent::PeerDown { peer: 0, mute: false })).run(9_000);
+    world.hear(Input::Twin(HaEvent::PeerUp { peer: 0 })).forget();
+    world.hear(duel());
+    assert_eq!(
+        world.messages(),
+        [
+            "beta and this node were both active for shop while they did not hear each other; this node gives way to beta"
+        ]
+    );
+}
+
+#[test]
+fn a_partner_that_starts_at_the_same_time_is_not_told_to_be_silent() {
+    let mute = || Input::Twin(HaEvent::PeerDown { peer: 0, mute: true });
+    let mut world = pair(vec![shared()]).start();
+    world.run(1_000).hear(mute()).run(1_100).hear(Input::Twin(HaEvent::PeerUp { peer: 0 })).run(5_000);
+    assert!(!world.events().contains(&EventKind::PartnerDown));
+    world.hear(mute());
+    assert_eq!(world.events().last(), Some(&EventKind::PartnerDown));
+    let mut world = pair(vec![shared()]).start();
+    world.run(1_000).hear(mute()).run(5_000);
+    assert_eq!(world.events().iter().filter(|&&kind| kind == EventKind::PartnerDown).count(), 1);
+}
+
+#[test]
 fn an_event_of_a_partner_that_is_no_more_is_told_all_the_same() {
     let mut world = pair(vec![shared()]).start();
     world.run(1_000).forget();
