@@ -1,4 +1,4 @@
-//! `geminus-lab`: the demonstration, and failover measured beside keepalived.
+//! `geminus-lab`: the demonstration, the faults, and failover measured beside keepalived.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use geminus_lab::faults::{self, ground::Ground};
 use geminus_lab::{demo, undo, versus};
 
 /// Geminus in a real kernel: network namespaces, real clients, real servers.
@@ -29,6 +30,24 @@ enum Verb {
         /// Half the time, a quarter of the traffic.
         #[arg(long)]
         fast: bool,
+    },
+    /// Let a pair of dispatchers meet faults and write down what it did; exit code 1 if a figure is beyond its bound.
+    Faults {
+        /// Which cases of the fault list, such as `A5` [default: all].
+        #[arg(value_name = "ID")]
+        only: Vec<String>,
+        /// The binary under test.
+        #[arg(long, value_name = "PATH", default_value = "target/release/geminus")]
+        geminus: PathBuf,
+        /// The file that gets a line of JSON for each case.
+        #[arg(long, value_name = "PATH", default_value = "target/faults.jsonl")]
+        results: PathBuf,
+        /// The page to make from all lines in it [default: none].
+        #[arg(long, value_name = "PATH")]
+        page: Option<PathBuf>,
+        /// Runs and times as the fault list has them: hours instead of minutes.
+        #[arg(long)]
+        full: bool,
     },
     /// Let the same faults happen to Geminus and to keepalived, and write what clients felt.
     Versus {
@@ -66,6 +85,10 @@ fn main() -> ExitCode {
 fn play(verb: Verb) -> Result<bool> {
     match verb {
         Verb::Demo { geminus, report, fast } => demo::run(&demo::Options { geminus, report, fast }),
+        Verb::Faults { only, geminus, results, page, full } => {
+            let ground = Ground { binary: geminus, full, quick: false };
+            faults::run(&faults::Options { ground, only, results, page })
+        }
         Verb::Versus { geminus, runs, loss, only, page, json } => {
             let loss = Duration::from_secs(loss);
             versus::run(&versus::Options { geminus, runs, loss, only, page, json }).map(|()| true)
