@@ -1,5 +1,6 @@
 //! The demonstration: every promise shown with figures, on the terminal as it goes and in a report at the end.
 
+mod acts;
 mod promise;
 mod sampler;
 mod scenes;
@@ -8,14 +9,16 @@ mod stage;
 mod story;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 
 pub use promise::Promise;
-pub(crate) use promise::{bytes, grouped};
+pub(crate) use promise::{bytes, grouped, milliseconds};
 pub use sampler::{Sample, Samples};
-pub use story::{About, Mark, Restart, Share, Story};
+pub use story::{About, Felt, Held, Mark, Restart, Served, Share, Story, Takeover};
 
+use acts::Act;
 use scenes::Scene;
 use screen::Screen;
 use stage::Stage;
@@ -49,7 +52,15 @@ pub fn run(options: &Options) -> Result<bool> {
         stage.rest();
         promises.push(promise);
     }
-    let story = stage.end(promises)?;
+    let mut story = stage.end(promises)?;
+    let begun = Instant::now();
+    for act in Act::ALL {
+        screen.begins(act.title());
+        let (promise, takeover) = act.play(options);
+        screen.ends(&promise);
+        story.add(promise, takeover);
+    }
+    story.about.took += begun.elapsed();
     write_report(&options.report, &story)?;
     screen.summary(&story, &options.report);
     Ok(story.kept())

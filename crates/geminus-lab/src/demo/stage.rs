@@ -173,6 +173,7 @@ impl Stage {
             restart: self.restart.clone(),
             requests: self.requests,
             cost: self.sampler.samples(),
+            takeovers: Vec::new(),
         })
     }
 

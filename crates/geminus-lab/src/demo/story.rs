@@ -32,6 +32,68 @@ pub struct Story {
     pub requests: (u64, u64),
     /// Processor time and memory.
     pub cost: Samples,
+    /// A dispatcher died and came back, once for each act.
+    pub takeovers: Vec<Takeover>,
+}
+
+/// A dispatcher died and came back, as it was seen from outside.
+#[derive(Debug, Clone, Default)]
+pub struct Takeover {
+    /// What it is called.
+    pub figure: &'static str,
+    /// What there is to see, in a sentence or two.
+    pub lead: &'static str,
+    /// Where the clients' packets went.
+    pub served: Vec<Served>,
+    /// Who answered for the addresses.
+    pub held: Vec<Held>,
+    /// What clients felt.
+    pub felt: Vec<Felt>,
+    /// What happened when.
+    pub marks: Vec<Mark>,
+    /// From the first packet to the last.
+    pub length: Duration,
+    /// Requests of `wrk` that were answered, and that failed.
+    pub requests: (u64, u64),
+}
+
+/// What one dispatcher got from clients of one cluster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Served {
+    /// The dispatcher.
+    pub node: &'static str,
+    /// The cluster.
+    pub cluster: &'static str,
+    /// At the end of each interval, packets a second in it.
+    pub packets_per_second: Vec<(Duration, f64)>,
+}
+
+/// One dispatcher answered for the addresses of one cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// The cluster.
+    pub cluster: &'static str,
+    /// The dispatcher.
+    pub node: &'static str,
+    /// From its first answer.
+    pub from: Duration,
+    /// To its last.
+    pub until: Duration,
+}
+
+/// What a client felt of one thing that happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Felt {
+    /// The cluster it asked.
+    pub cluster: &'static str,
+    /// In which family.
+    pub family: Family,
+    /// Of what.
+    pub phase: &'static str,
+    /// The longest time without an answer.
+    pub gap: Duration,
+    /// Numbered packets lost.
+    pub lost: usize,
 }
 
 /// Where the demonstration was played.
@@ -91,6 +153,16 @@ pub struct Restart {
 }
 
 impl Story {
+    /// Adds an act.
+    pub(super) fn add(&mut self, promise: Promise, takeover: Option<Takeover>) {
+        self.promises.push(promise);
+        if let Some(takeover) = takeover {
+            self.requests.0 += takeover.requests.0;
+            self.requests.1 += takeover.requests.1;
+            self.takeovers.push(takeover);
+        }
+    }
+
     /// Whether every promise was kept.
     pub fn kept(&self) -> bool {
         self.promises.iter().all(Promise::kept)

@@ -15,7 +15,7 @@ use crate::traffic::Answer;
 
 use super::palette::{self, FAINT, INK, QUIET, REPLY, REQUEST};
 
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+pub(super) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
 const WIDE: (u32, u32) = (1060, 330);
 const HALF: (u32, u32) = (520, 300);
@@ -41,7 +41,7 @@ pub(super) fn cost(story: &Story) -> Result<String> {
     draw(HALF, |area| lines(area, story))
 }
 
-fn draw(size: (u32, u32), picture: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
+pub(super) fn draw(size: (u32, u32), picture: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
     let mut text = String::new();
     {
         let area = SVGBackend::with_string(&mut text, size).into_drawing_area();
@@ -51,11 +51,11 @@ fn draw(size: (u32, u32), picture: impl FnOnce(&Area<'_>) -> Result<()>) -> Resu
     Ok(text)
 }
 
-fn words(size: u32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
+pub(super) fn words(size: u32, colour: RGBColor, h: HPos, v: VPos) -> TextStyle<'static> {
     ("sans-serif", size).into_font().color(&colour).pos(Pos::new(h, v))
 }
 
-fn failed<E: std::fmt::Display>(error: E) -> anyhow::Error {
+pub(super) fn failed<E: std::fmt::Display>(error: E) -> anyhow::Error {
     anyhow!("cannot draw a chart: {error}")
 }
 

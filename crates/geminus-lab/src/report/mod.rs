@@ -2,6 +2,7 @@
 
 mod charts;
 mod palette;
+mod takeover;
 mod topology;
 
 use anyhow::Result;
@@ -22,6 +23,7 @@ pub fn page(story: &Story) -> Result<String> {
     let stayers = charts::stayers(story)?;
     let cost = charts::cost(story)?;
     let shares = charts::shares(story)?;
+    let takeovers = story.takeovers.iter().map(takeover::section).collect::<Result<Vec<_>>>()?;
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -52,6 +54,7 @@ pub fn page(story: &Story) -> Result<String> {
                             ": drained, joined by a server or without a daemon, they stay where they are." }
                         (chart(&stayers))
                     }
+                    @for takeover in &takeovers { (takeover) }
                     section {
                         h2 { "The promises" }
                         div.promises { @for promise in &story.promises { (card(promise)) } }
