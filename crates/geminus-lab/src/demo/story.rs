@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::measure::Carried;
+use crate::pair::Topology;
 use crate::site::Family;
 use crate::traffic::Answer;
 
@@ -39,6 +40,8 @@ pub struct Story {
 /// A dispatcher died and came back, as it was seen from outside.
 #[derive(Debug, Clone, Default)]
 pub struct Takeover {
+    /// How the site was laid out.
+    pub topology: Option<Topology>,
     /// What it is called.
     pub figure: &'static str,
     /// What there is to see, in a sentence or two.

@@ -1,6 +1,7 @@
 //! The report: one page that needs nothing but a browser.
 
 mod charts;
+mod figure;
 mod palette;
 mod takeover;
 mod topology;

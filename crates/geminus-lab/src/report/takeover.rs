@@ -8,9 +8,11 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
 use crate::demo::{Felt, Takeover, grouped, milliseconds};
+use crate::pair::Topology;
 use crate::site::Family;
 
 use super::charts::{Area, draw, failed, words};
+use super::figure;
 use super::palette::{self, FAINT, INK, QUIET};
 
 const WIDTH: u32 = 1060;
@@ -27,8 +29,13 @@ pub(super) fn section(takeover: &Takeover) -> Result<Markup> {
     Ok(html! {
         section.takeover {
             h2 { (takeover.figure) }
-            p.lead { (takeover.lead) }
-            div.felt { @for felt in worst(&takeover.felt) { (badge(&felt)) } }
+            div.act {
+                (figure::picture(takeover.topology.unwrap_or(Topology::Pair)))
+                div {
+                    p.lead { (takeover.lead) }
+                    div.felt { @for felt in worst(&takeover.felt) { (badge(&felt)) } }
+                }
+            }
             p.legend {
                 @for (node, cluster, place) in lanes(takeover) {
                     span {
@@ -182,9 +189,10 @@ fn ribbon(area: &Area<'_>, takeover: &Takeover) -> Result<()> {
                 [(held.from.as_secs_f64(), bottom), (held.until.as_secs_f64().min(end), bottom + 0.7)];
             chart.draw_series([Rectangle::new(corners, colour.filled())]).map_err(failed)?;
         }
-        let (x, y) = chart.backend_coord(&(0.0, bottom + 0.35));
+        // Left of the axis, in the area's own pixels: the plot is exactly as high as its lines.
+        let place = ((LEFT - 8) as i32, 4 + (LINE * row as u32 + LINE / 2) as i32);
         let name = format!("{node}: {cluster}");
-        area.draw(&Text::new(name, (x - 8, y), words(13, INK, HPos::Right, VPos::Center))).map_err(failed)?;
+        area.draw(&Text::new(name, place, words(13, INK, HPos::Right, VPos::Center))).map_err(failed)?;
     }
     for mark in &takeover.marks {
         let at = mark.at.as_secs_f64();

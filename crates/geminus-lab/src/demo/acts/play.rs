@@ -160,7 +160,7 @@ impl Play {
             grouped(sent as u64),
         ));
         let length = self.clock.elapsed();
-        let marks = std::mem::take(&mut self.marks);
+        let (marks, topology) = (std::mem::take(&mut self.marks), Some(self.twins.topology));
         Ok(Takeover {
             served,
             held,
