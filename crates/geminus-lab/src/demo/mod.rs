@@ -54,6 +54,7 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     let mut story = stage.end(promises)?;
     let begun = Instant::now();
+    screen.twins();
     for act in Act::ALL {
         screen.begins(act.title());
         let (promise, takeover) = act.play(options);

@@ -53,6 +53,18 @@ impl Screen {
         println!();
     }
 
+    pub(super) fn twins(&self) {
+        let picture = [
+            "  client ── router ──┬── switch ──┬── alpha ─┐  now two dispatchers, a cable beside the LAN,",
+            "                     │            ├── beta  ─┘  heartbeats on both, replication between them",
+            "                     │            └── web1, web2, web3",
+        ];
+        for line in picture {
+            println!("{}", self.paint(DIM, line));
+        }
+        println!();
+    }
+
     pub(super) fn begins(&self, title: &str) {
         if self.terminal {
             print!("  {} {title} …", self.paint(DIM, "·"));

@@ -6,6 +6,7 @@ use crate::measure::Carried;
 use crate::pair::Topology;
 use crate::site::Family;
 use crate::traffic::Answer;
+use crate::traffic::crowd::Toll;
 
 use super::promise::Promise;
 use super::sampler::Samples;
@@ -58,6 +59,10 @@ pub struct Takeover {
     pub length: Duration,
     /// Requests of `wrk` that were answered, and that failed.
     pub requests: (u64, u64),
+    /// Connections that waited and were used again.
+    pub connections: u64,
+    /// How many of them were lost.
+    pub connections_lost: u64,
 }
 
 /// What one dispatcher got from clients of one cluster.
@@ -153,6 +158,14 @@ pub struct Restart {
     pub sent: u64,
     /// Numbered packets lost.
     pub lost: u64,
+}
+
+impl Takeover {
+    /// The same with the connections that waited, as they were at the end.
+    pub(super) fn with(self, toll: &Toll) -> Self {
+        let (connections, connections_lost) = (toll.connections as u64, toll.lost.len() as u64);
+        Self { connections, connections_lost, ..self }
+    }
 }
 
 impl Story {

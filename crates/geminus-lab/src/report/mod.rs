@@ -129,6 +129,10 @@ fn tiles(story: &Story) -> Markup {
     html! {
         div.tiles {
             (tile(grouped(answered), "", format!("requests answered, {} lost", grouped(lost))))
+            @if let Some((gap, lost)) = takeover::longest(&story.takeovers) {
+                (tile(format!("{:.0}", gap.as_secs_f64() * 1000.0), "ms", format!(
+                    "without an answer at most when the active was cut off; {} connections lost", grouped(lost))))
+            }
             (tile(grouped(story.restart.lost), "", format!(
                 "of {} numbered packets lost over kill -9 and {:.1} s without a daemon",
                 grouped(story.restart.sent), story.restart.away.as_secs_f64())))

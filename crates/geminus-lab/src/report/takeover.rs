@@ -1,6 +1,7 @@
 //! A takeover as a chart: where the clients' packets went, and who answered for the addresses.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use anyhow::Result;
 use maud::{Markup, PreEscaped, html};
@@ -48,6 +49,13 @@ pub(super) fn section(takeover: &Takeover) -> Result<Markup> {
             figcaption { "Above: packets from clients a second, counted in the switch by the dispatcher they went to. Below: who answered when a third machine asked for the address, two hundred times a second." }
         }
     })
+}
+
+/// The longest gap of any takeover, and connections lost in all of them; none where there was no takeover.
+pub(super) fn longest(takeovers: &[Takeover]) -> Option<(Duration, u64)> {
+    let felt = takeovers.iter().flat_map(|takeover| &takeover.felt);
+    let gap = felt.filter(|felt| felt.phase == "takeover").map(|felt| felt.gap).max()?;
+    Some((gap, takeovers.iter().map(|takeover| takeover.connections_lost).sum()))
 }
 
 /// Of both families the one that felt more.
@@ -103,7 +111,7 @@ fn stacked(takeover: &Takeover) -> Vec<Vec<(f64, f64)>> {
     let mut sums: Vec<Vec<(f64, f64)>> = Vec::new();
     for served in &takeover.served {
         let below = sums.last();
-        let point = |(place, &(at, rate)): (usize, &(std::time::Duration, f64))| {
+        let point = |(place, &(at, rate)): (usize, &(Duration, f64))| {
             let under = below.and_then(|line| line.get(place)).map_or(0.0, |point| point.1);
             (at.as_secs_f64(), under + rate)
         };
@@ -203,8 +211,6 @@ fn ribbon(area: &Area<'_>, takeover: &Takeover) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::demo::{Held, Mark, Served};
 

@@ -19,7 +19,7 @@ use play::{Play, tell_crowd, tell_gaps};
 const FELT: Duration = Duration::from_millis(600);
 /// What it may feel of a hand-back, which loses nothing but may meet the announcements of a moment.
 const HANDED: Duration = Duration::from_millis(50);
-/// Connections that wait, in each family; with another family or cluster twice as many.
+/// Connections that wait, in each family.
 const IDLE: usize = 1000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,11 @@ impl Act {
     }
 }
 
+/// So many, a quarter where it must be quick.
+const fn idle(options: &Options, count: usize) -> usize {
+    if options.fast { count / 4 } else { count }
+}
+
 /// The primary takes over again by itself, and soon: a demonstration is short.
 fn soon_back(file: &mut SiteFile) {
     file.set("recovery", "\"auto\"");
@@ -89,7 +94,7 @@ fn soon_back(file: &mut SiteFile) {
 
 fn backup(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     let mut play = Play::begin(options, Topology::Pair, soon_back)?;
-    let mut crowd = play.open_crowd(IDLE)?;
+    let mut crowd = play.open_crowd(idle(options, IDLE))?;
     play.load(4, Duration::from_secs(9));
     std::thread::sleep(Duration::from_millis(1500));
     play.cut(Twin::Alpha, "alpha is cut off")?;
@@ -100,7 +105,7 @@ fn backup(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     play.wait_home()?;
     play.mark("alpha is active again", None);
     let after_return = crowd.use_all();
-    let takeover = play.end(promise)?;
+    let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", SHOP, FELT);
     tell_crowd(promise, &after_takeover, "by then")?;
     tell_gaps(promise, &takeover, "hand-back", SHOP, HANDED);
@@ -110,7 +115,7 @@ fn backup(options: &Options, promise: &mut Promise) -> Result<Takeover> {
 
 fn content_host(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     let mut play = Play::begin(options, Topology::Collocated, soon_back)?;
-    let mut crowd = play.open_crowd(IDLE / 4)?;
+    let mut crowd = play.open_crowd(idle(options, IDLE / 4))?;
     let own = crowd.servers().get("beta").copied().unwrap_or(0);
     promise.must(own > 0, || "the backup's own server has no connection".to_owned());
     play.load(2, Duration::from_secs(8));
@@ -123,7 +128,7 @@ fn content_host(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     play.wait_home()?;
     play.mark("beta only serves again", None);
     let after_return = crowd.use_all();
-    let takeover = play.end(promise)?;
+    let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", SHOP, FELT);
     tell_crowd(promise, &after_takeover, "by then")?;
     promise.say(format!("{own} of them are on the server that became the dispatcher"));
@@ -134,7 +139,7 @@ fn content_host(options: &Options, promise: &mut Promise) -> Result<Takeover> {
 
 fn mutual(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     let mut play = Play::begin(options, Topology::Mutual, soon_back)?;
-    let mut crowd = play.open_crowd(IDLE / 4)?;
+    let mut crowd = play.open_crowd(idle(options, IDLE / 4))?;
     play.load(1, Duration::from_secs(8));
     std::thread::sleep(Duration::from_millis(1500));
     play.cut(Twin::Beta, "beta is cut off")?;
@@ -145,7 +150,7 @@ fn mutual(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     play.wait_home()?;
     play.mark("each its own again", None);
     let after_return = crowd.use_all();
-    let takeover = play.end(promise)?;
+    let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", MAIL_NAME, FELT);
     // The dead node was nobody's active there.
     tell_gaps(promise, &takeover, "takeover", SHOP, HANDED);

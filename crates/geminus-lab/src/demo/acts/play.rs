@@ -162,6 +162,7 @@ impl Play {
         let length = self.clock.elapsed();
         let (marks, topology) = (std::mem::take(&mut self.marks), Some(self.twins.topology));
         Ok(Takeover {
+            topology,
             served,
             held,
             felt,
