@@ -162,7 +162,7 @@ fn runs(wanted: u32, contender: &dyn Contender, fault: Fault) -> usize {
     let slow = contender.detection() > Duration::from_secs(1);
     let patient = fault.leaves_the_kernel() && contender.grace() > Duration::from_secs(1);
     let share = match (slow, patient || fault == Fault::OneWay) {
-        (true, _) => 4,
+        (true, _) => 3,
         (false, true) => 2,
         (false, false) => 1,
     };
