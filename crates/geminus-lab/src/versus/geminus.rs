@@ -110,7 +110,15 @@ impl Contender for Geminus {
     }
 
     fn start(&mut self) -> Result<()> {
-        self.twins.start_both()?;
+        for twin in Twin::BOTH {
+            self.twins.of_mut(twin).start_at_once()?;
+        }
+        self.twins.wait_until("both ready for a takeover", SETTLED, Self::is_ready)?;
+        // With `recovery = "manual"` the backup keeps what it was the first to hear nobody about.
+        if self.twins.who_is_active(SHOP) == [Twin::Beta] {
+            self.twins.of(Twin::Alpha).tell(&["takeover"])?;
+        }
+        self.twins.settle()?;
         self.twins.wait_until("both ready for a takeover", SETTLED, Self::is_ready)?;
         self.ground.wait_for_answer(SETTLED)
     }

@@ -22,6 +22,9 @@ const HANDED: Duration = Duration::from_millis(50);
 /// Connections that wait, in each family.
 const IDLE: usize = 1000;
 
+/// In which they are used again, one after the other.
+const USE: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
     /// Figure 10.
@@ -100,11 +103,11 @@ fn backup(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     play.cut(Twin::Alpha, "alpha is cut off")?;
     play.wait_active(Twin::Beta, SHOP)?;
     play.mark("beta is active", None);
-    let after_takeover = crowd.use_all();
+    let after_takeover = crowd.use_all(USE);
     play.rejoin(Twin::Alpha, "alpha is back")?;
     play.wait_home()?;
     play.mark("alpha is active again", None);
-    let after_return = crowd.use_all();
+    let after_return = crowd.use_all(USE);
     let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", SHOP, FELT);
     tell_crowd(promise, &after_takeover, "by then")?;
@@ -123,11 +126,11 @@ fn content_host(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     play.cut(Twin::Alpha, "alpha is cut off")?;
     play.wait_active(Twin::Beta, SHOP)?;
     play.mark("beta balances and serves", None);
-    let after_takeover = crowd.use_all();
+    let after_takeover = crowd.use_all(USE);
     play.rejoin(Twin::Alpha, "alpha is back")?;
     play.wait_home()?;
     play.mark("beta only serves again", None);
-    let after_return = crowd.use_all();
+    let after_return = crowd.use_all(USE);
     let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", SHOP, FELT);
     tell_crowd(promise, &after_takeover, "by then")?;
@@ -145,11 +148,11 @@ fn mutual(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     play.cut(Twin::Beta, "beta is cut off")?;
     play.wait_active(Twin::Alpha, MAIL_NAME)?;
     play.mark("alpha carries both", None);
-    let after_takeover = crowd.use_all();
+    let after_takeover = crowd.use_all(USE);
     play.rejoin(Twin::Beta, "beta is back")?;
     play.wait_home()?;
     play.mark("each its own again", None);
-    let after_return = crowd.use_all();
+    let after_return = crowd.use_all(USE);
     let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", MAIL_NAME, FELT);
     // The dead node was nobody's active there.
