@@ -5,6 +5,7 @@ use crate::frame::Frame;
 use crate::tables::{Address, AddressFacts, Globals, MAC_BITS, PARTNER, Tables, Ticks, mac_word, word_mac};
 use crate::verdict::{Answer, Drop, Note, Pass, Verdict};
 use crate::wire::{Arp, Ethernet, Icmp, Ipv4, Ipv6, LinkLayerOption, Mac, NeighbourTarget, number};
+use crate::word::{is_zero, opaque};
 
 /// Time to live and hop limit of what the node sends itself.
 pub(crate) const TTL: u8 = 64;
@@ -33,12 +34,12 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     if arp.hardware != [0, 1] || arp.protocol != [8, 0] || arp.lengths != [6, 4] {
         return Verdict::pass(Pass::ArpOther);
     }
-    let from = mac_word(arp.sender_mac);
-    if from != globals.mac.load() & MAC_BITS
+    let from = arp.sender_mac;
+    if mac_word(from) != globals.mac.load() & MAC_BITS
         && arp.sender != [0; 4]
         && let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.sender))
         && silence(tables, facts, now).is_none()
-        && from != own_mac(tables, globals, facts)
+        && is_foreign(from, tables, globals, facts)
     {
         tables.count(Note::ClaimedByOther.counter());
         return Verdict::pass(Pass::ArpOther);
@@ -88,7 +89,10 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
         return Verdict::pass(Pass::NeighbourOther);
     };
     if kind == ADVERTISEMENT {
-        if silence(tables, facts, now).is_none() && is_foreign(frame, tables, globals, facts) {
+        if let Some(ethernet) = frame.get::<Ethernet>(0)
+            && silence(tables, facts, now).is_none()
+            && is_foreign(ethernet.source, tables, globals, facts)
+        {
             tables.count(Note::AdvertisedByOther.counter());
         }
         return Verdict::pass(Pass::NeighbourOther);
@@ -136,14 +140,15 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
     Verdict::answer(Answer::Neighbour)
 }
 
-/// Whether a frame comes from neither this node nor a partner.
+/// Whether a hardware address is neither this node's nor a partner's.
 #[inline(always)]
-fn is_foreign<F: Frame, T: Tables>(frame: &F, tables: &T, globals: &Globals, facts: AddressFacts) -> bool {
-    let Some(ethernet) = frame.get::<Ethernet>(0) else { return false };
-    let from = mac_word(ethernet.source);
-    let ours = from == globals.mac.load() & MAC_BITS || from == own_mac(tables, globals, facts);
-    let [one, two] = [0, 1].map(|at: usize| globals.partners[at].load() & (MAC_BITS | PARTNER));
-    !(ours || one == from | PARTNER || two == from | PARTNER)
+fn is_foreign<T: Tables>(mac: Mac, tables: &T, globals: &Globals, facts: AddressFacts) -> bool {
+    let mac = mac_word(mac);
+    let node = mac ^ globals.mac.load() & MAC_BITS;
+    let group = mac ^ own_mac(tables, globals, facts);
+    let [one, two] =
+        [0, 1].map(|at: usize| globals.partners[at].load() & (MAC_BITS | PARTNER) ^ (mac | PARTNER));
+    opaque(is_zero(node) | is_zero(group) | is_zero(one) | is_zero(two)) == 0
 }
 
 /// An echo request whose IPv4 header starts at `ip` and whose ICMP header starts at `at`.

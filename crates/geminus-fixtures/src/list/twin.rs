@@ -336,18 +336,27 @@ fn handing_over(family: Family) -> Vec<Fixture> {
         Fixture::new(name("another claims the address of a standby"), claimed, pass(other))
             .after(vec![Step::Yield]),
     ];
-    if family == Family::V6 {
-        let by = super::neighbour::claimed;
-        let known = || vec![Step::Write(COLLOCATED)];
-        list.extend([
-            Fixture::new("IPv6: a partner claims the address", by(PARTNER_MAC), pass(other)).after(known()),
-            Fixture::new("IPv6: this node's own claim comes back", by(NODE_MAC), pass(other)),
-            Fixture::new("IPv6: another than the partner claims the address", by(STRANGER_MAC), {
-                pass(other).noting(&[note])
-            })
-            .after(known()),
-        ]);
-    }
+    let by = match family {
+        Family::V4 => super::arp::claimed,
+        Family::V6 => super::neighbour::claimed,
+    };
+    let known = || vec![Step::Write(COLLOCATED)];
+    list.extend([
+        Fixture::new(name("a partner claims the address"), by(PARTNER_MAC), pass(other)).after(known()),
+        Fixture::new(name("this node's own claim comes back"), by(NODE_MAC), pass(other)),
+        Fixture::new(
+            name("another than the partner claims it"),
+            by(STRANGER_MAC),
+            pass(other).noting(&[note]),
+        )
+        .after(known()),
+        Fixture::new(
+            name("one that is no partner any more claims it"),
+            by(PARTNER_MAC),
+            pass(other).noting(&[note]),
+        )
+        .after(vec![Step::Write(COLLOCATED), Step::Write(twin::APART)]),
+    ]);
     list
 }
 
