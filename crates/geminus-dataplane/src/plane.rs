@@ -67,8 +67,8 @@ pub struct DataPlane {
     old: Option<MappedTables>,
     written: Arc<Live>,
     attached: Option<(u32, Mode)>,
-    /// Interfaces that lead to partners alone.
-    path_interfaces: Vec<String>,
+    /// Interfaces that lead to partners alone; none: nobody has said yet.
+    path_interfaces: Option<Vec<String>>,
     pub(crate) ticks: TicksPerSecond,
     node: String,
     cpus: u32,
@@ -114,7 +114,7 @@ impl DataPlane {
             old,
             written,
             attached: None,
-            path_interfaces: Vec::new(),
+            path_interfaces: None,
             ticks,
             node: node.into(),
             cpus,
@@ -241,9 +241,10 @@ impl DataPlane {
     /// The interfaces that the program is not attached to, and why.
     pub fn attach_paths(&mut self, interfaces: &[String]) -> Result<(), Vec<AttachError>> {
         let own = &self.options.interface;
-        self.path_interfaces = interfaces.iter().filter(|name| *name != own).cloned().collect();
-        self.path_interfaces.sort();
-        self.path_interfaces.dedup();
+        let mut names: Vec<_> = interfaces.iter().filter(|name| *name != own).cloned().collect();
+        names.sort();
+        names.dedup();
+        self.path_interfaces = Some(names);
         self.attach_again()
     }
 
@@ -251,10 +252,12 @@ impl DataPlane {
         let failed =
             |interface: &str, cause: String| AttachError::Failed { interface: interface.into(), cause };
         let mut errors = Vec::new();
-        if let Err(error) = attach::keep_paths(&self.pins, &self.path_interfaces) {
+        // Nobody has said yet which they are: what an earlier daemon attached stays until somebody does.
+        let Some(names) = &self.path_interfaces else { return Ok(()) };
+        if let Err(error) = attach::keep_paths(&self.pins, names) {
             errors.push(failed(&self.options.interface, error.to_string()));
         }
-        for name in &self.path_interfaces {
+        for name in names {
             let outcome = match self.opened.loaded.twin_program() {
                 Ok(program) => attach::attach_path(program, &self.pins, name, self.options.mode).map(drop),
                 Err(error) => Err(failed(name, error.to_string())),
