@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use geminus_api::{ClusterState, Event, Status};
+use geminus_api::{ClusterState, Event, Standing, Status};
 use rustix::process::Signal;
 
 use crate::balanced::binary_under_test;
@@ -139,17 +139,45 @@ impl Twins {
         self.settle()
     }
 
-    /// Waits until every cluster is with its primary alone and both know every server.
+    /// Waits until every cluster has an active and a standby, and moves those to their primary that are not there: whoever
+    /// was up first may have taken them.
     ///
     /// # Errors
     /// When that does not come to be.
     pub fn settle(&self) -> Result<()> {
+        self.wait_ready()?;
         for cluster in &self.file.clusters {
             let primary = Twin::BOTH.into_iter().find(|twin| twin.name() == cluster.primary);
             let primary = primary.with_context(|| format!("nobody is called {}", cluster.primary))?;
+            if self.state(primary, cluster.name) != Some(ClusterState::Active) {
+                self.of(primary).tell(&["takeover", cluster.name])?;
+            }
             self.wait_active(primary, cluster.name)?;
         }
-        Ok(())
+        self.wait_ready()
+    }
+
+    /// Waits until every cluster has one active node whose partner could take over without a loss.
+    ///
+    /// # Errors
+    /// When that does not come to be.
+    pub fn wait_ready(&self) -> Result<()> {
+        self.wait_until("every cluster ready for a takeover", SETTLED, |twins| {
+            twins.topology.clusters().iter().all(|(name, _)| twins.is_ready(name))
+        })
+    }
+
+    /// Whether a cluster has one active node, and a standby that could take over now.
+    fn is_ready(&self, cluster: &str) -> bool {
+        let look = |twin| {
+            let status = self.status(twin).ok()?;
+            let found = status.clusters.into_iter().find(|known| known.name == cluster)?;
+            Some((found.standing, found.failover.is_some_and(|failover| failover.ready)))
+        };
+        let both = Twin::BOTH.map(look);
+        let count = |standing| both.iter().flatten().filter(|(known, _)| *known == standing).count();
+        let ready = both.iter().flatten().any(|(standing, ready)| *standing == Standing::Active && *ready);
+        count(Standing::Active) == 1 && count(Standing::Standby) == 1 && ready
     }
 
     /// One of the daemons.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use geminus_api::{ClusterState, Standing};
+use geminus_api::ClusterState;
 
 use super::cut::Cuts;
 use crate::HTTP;
@@ -48,7 +48,6 @@ impl Ground {
     pub fn scene(&self, topology: Topology, tune: impl FnOnce(&mut SiteFile)) -> Result<Scene> {
         let mut scene = self.prepare(topology, tune)?;
         scene.twins.start_both()?;
-        scene.wait_ready()?;
         Ok(scene)
     }
 
@@ -106,9 +105,7 @@ impl Scene {
     /// # Errors
     /// When that does not come to be.
     pub fn wait_ready(&self) -> Result<()> {
-        self.twins.wait_until("every cluster ready for a takeover", SETTLED, |twins| {
-            twins.topology.clusters().iter().all(|(name, _)| is_ready(twins, name))
-        })
+        self.twins.wait_ready()
     }
 
     /// Who is active for a cluster.
@@ -199,19 +196,6 @@ impl Scene {
         let of = status.counters.iter().filter(|counter| counter.reason == reason);
         Ok(of.map(|counter| counter.packets).sum())
     }
-}
-
-/// Whether a cluster has one active node, and a standby that could take over now.
-fn is_ready(twins: &Twins, cluster: &str) -> bool {
-    let look = |twin| {
-        let status = twins.status(twin).ok()?;
-        let found = status.clusters.into_iter().find(|known| known.name == cluster)?;
-        Some((found.standing, found.failover.is_some_and(|failover| failover.ready)))
-    };
-    let both = Twin::BOTH.map(look);
-    let count = |standing| both.iter().flatten().filter(|(known, _)| *known == standing).count();
-    let ready = both.iter().flatten().any(|(standing, ready)| *standing == Standing::Active && *ready);
-    count(Standing::Active) == 1 && count(Standing::Standby) == 1 && ready
 }
 
 impl Load {
