@@ -430,7 +430,7 @@ impl Ha {
 
     /// Looks at every group until nothing is due, and notes when to look again.
     fn settle(&mut self, now: Instant) {
-        self.tell_lives();
+        self.tell_lives(now);
         if let Some(from) = self.reach.handle_timeout(now) {
             self.tell(HaEvent::Reach { from, to: self.reach.score() });
         }
@@ -640,10 +640,15 @@ impl Ha {
         }
     }
 
-    fn tell_lives(&mut self) {
+    fn tell_lives(&mut self, now: Instant) {
+        // A partner's program answers at once; its daemon is heard once it has proved to speak now.
+        let early = now.since(self.began) < self.config.timers.detection();
         for peer in 0..self.partners.len() {
             let partner = &mut self.partners[peer];
             let life = partner.detector.life();
+            if early && matches!(life, Life::Mute { .. }) {
+                continue;
+            }
             let event = match (partner.told, life) {
                 (Life::Unheard | Life::Gone { .. } | Life::Mute { .. }, Life::Alive) => {
                     Some(HaEvent::PeerUp { peer })

@@ -105,6 +105,8 @@ pub struct Channel {
     adopted: Option<Adopted>,
     over: VecDeque<u64>,
     asking: VecDeque<Proof>,
+    /// The newest of them, if no frame was sent since.
+    asked: Option<Proof>,
 }
 
 impl std::fmt::Debug for Channel {
@@ -131,6 +133,7 @@ impl Channel {
             adopted: None,
             over: VecDeque::new(),
             asking: VecDeque::new(),
+            asked: None,
         };
         channel.set_keys(keys);
         channel
@@ -247,7 +250,9 @@ impl Channel {
             self.over.push_front(before.session);
             self.over.truncate(OVER);
         }
-        self.asking.retain(|asking| asking.session != head.session);
+        // Whoever else asks is a session before this one, or asks again.
+        self.asking.clear();
+        self.asked = None;
         Ok(opened)
     }
 
@@ -277,19 +282,20 @@ impl Channel {
         if self.asking.len() > ASKING {
             self.asking.pop_front();
         }
+        self.asked = Some(asks);
     }
 
-    /// What a frame names: in turn those that ask, and what was adopted.
+    /// What a frame names: whoever asked since the frame before; else those that ask and what was adopted, in an order that
+    /// no number of paths is in step with.
     fn proof(&mut self) -> Proof {
-        let known = self.adopted.map(|adopted| Proof { session: adopted.session, counter: adopted.newest });
-        let turn = known.is_none() || self.counter.is_multiple_of(2);
-        match self.asking.pop_front().filter(|_| turn) {
-            Some(asking) => {
-                self.asking.push_back(asking);
-                asking
-            }
-            None => known.unwrap_or_default(),
+        if let Some(asked) = self.asked.take() {
+            return asked;
         }
+        let adopted = self.adopted.map(|adopted| Proof { session: adopted.session, counter: adopted.newest });
+        let candidates = self.asking.len() + usize::from(adopted.is_some());
+        let order = self.counter.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let turn = order as usize % candidates.max(1);
+        self.asking.get(turn).copied().or(adopted).unwrap_or_default()
     }
 }
 

@@ -63,6 +63,42 @@ fn two_daemons_know_each_other_after_one_frame_each_way_and_one_back() {
 }
 
 #[test]
+fn a_restarted_daemon_is_known_after_one_frame_each_way_and_one_back_by_whatever_path_works() {
+    for paths in 1..=4 {
+        let (_, mut beta) = acquainted();
+        // One path of several works: only every so manyth frame arrives.
+        let mut alpha = Channel::new(&keys(1, None), "alpha", "beta", 33);
+        let arriving = |from: &mut Channel, to: &mut Channel| {
+            let frames: Vec<_> = (0..paths).map(|path| from.seal(path, &beat(9))).collect();
+            to.open(&frames[0])
+        };
+        assert_eq!(arriving(&mut alpha, &mut beta), Ok(Opened::Hello), "{paths} paths");
+        assert!(
+            matches!(arriving(&mut beta, &mut alpha), Ok(Opened::Beat { session: 22, .. })),
+            "{paths} paths"
+        );
+        assert!(
+            matches!(arriving(&mut alpha, &mut beta), Ok(Opened::Beat { session: 33, .. })),
+            "{paths} paths"
+        );
+    }
+}
+
+#[test]
+fn a_flood_of_recordings_delays_who_asks_and_does_not_keep_it_out() {
+    let mut before = Channel::new(&keys(1, None), "alpha", "beta", 77);
+    let recorded: Vec<_> = (1..=50).map(|sequence| before.seal(0, &beat(sequence))).collect();
+    let (_, mut beta) = acquainted();
+    let mut alpha = Channel::new(&keys(1, None), "alpha", "beta", 33);
+    for said in &recorded {
+        let _ = beta.open(&alpha.seal(0, &beat(1)));
+        let _ = beta.open(said);
+        let _ = alpha.open(&beta.seal(0, &beat(1)));
+    }
+    assert_eq!(beta.adopted().map(|(session, _)| session), Some(33));
+}
+
+#[test]
 fn a_replayed_frame_is_never_accepted() {
     let (mut alpha, mut beta) = acquainted();
     let said: Vec<_> = (3..200).map(|sequence| alpha.seal(0, &beat(sequence))).collect();
