@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use geminus_api::{ApiError, Changed, Event, Outcome, Request, TakeoverQuery};
 use geminus_core::director::{Director, Effect, Input, Instant, Order, Refusal, Ticket, Wish};
+use geminus_core::ha::HaEvent;
 use geminus_core::journal::{self, EventKind, Severity};
 use geminus_core::key::{HaKeys, SiteKey};
 use geminus_core::model::Site;
@@ -17,6 +18,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use crate::control::{Answer, EVENTS_BEHIND, Question};
 use crate::error::RunError;
 use crate::explain::explain;
+use crate::hooks::{Hooks, Occasion};
 use crate::kernel::{Heard, LinkSocket, Lookups, Netlink, give_memory_back};
 use crate::pair::{self, Pair};
 use crate::plane::Plane;
@@ -63,6 +65,9 @@ pub(crate) struct Driver {
     /// When to look again at the interfaces of paths.
     look_again: Option<Instant>,
     leaving: Option<bool>,
+    hooks: Hooks,
+    /// Clusters of the group that the partners' news at hand is about.
+    about: Vec<String>,
 }
 
 /// The director's clock, and the time of day for people.
@@ -124,7 +129,6 @@ impl Driver {
     pub(crate) fn new(parts: Parts) -> Self {
         Self {
             config_digest: site_file::digest(parts.director.site()),
-            parts,
             supervisor: Supervisor::new(),
             events: broadcast::channel(EVENTS_BEHIND).0,
             waiting: HashMap::new(),
@@ -132,6 +136,9 @@ impl Driver {
             reads: mpsc::channel(8),
             look_again: None,
             leaving: None,
+            hooks: Hooks::new(&parts.director.site().ha.hooks, &parts.director.node().name),
+            about: Vec::new(),
+            parts,
         }
     }
 
@@ -148,6 +155,7 @@ impl Driver {
             self.do_what_is_due();
             self.carry_out();
             if let Some(keep) = self.leaving {
+                self.hooks.finish().await;
                 return Ok((self.parts.plane, keep));
             }
             let wake = [self.parts.director.poll_timeout(), self.look_again].into_iter().flatten().min();
@@ -157,6 +165,9 @@ impl Driver {
                 () = self.parts.link_socket.readable() => self.hear_frames(),
                 () = self.parts.netlink.readable() => self.hear_netlink(),
                 heard = pair::heard(&mut self.parts.pair) => self.hear_pair(heard)?,
+                failure = self.hooks.ended() => {
+                    failure.into_iter().for_each(|failure| self.hear(Input::HookFailed(failure)));
+                }
                 Some(question) = questions.recv() => self.question(question),
                 Some(read) = self.reads.1.recv() => self.site_was_read(read),
                 _ = signals.hang_up.recv() => self.begin_reload(None),
@@ -197,7 +208,10 @@ impl Driver {
 
     fn hear_pair(&mut self, heard: pair::Heard) -> Result<(), RunError> {
         match heard {
-            pair::Heard::Input(input) => self.hear(input),
+            pair::Heard::Input(input) => {
+                self.about = self.clusters_of(&input);
+                self.hear(input);
+            }
             pair::Heard::Lost(count) => tracing::info!("{count} news of heartbeats had no room"),
             // Whoever starts the daemon anew finds the data plane running, and so do the clients.
             pair::Heard::Ended => {
@@ -246,6 +260,11 @@ impl Driver {
     }
 
     fn carry_out(&mut self) {
+        self.carry_out_effects();
+        self.about.clear();
+    }
+
+    fn carry_out_effects(&mut self) {
         while let Some(effect) = self.parts.director.poll_effect() {
             match effect {
                 Effect::AskRoute(server) => {
@@ -262,6 +281,7 @@ impl Driver {
                     let outcome = self.parts.plane.apply(&site, &overrides);
                     if outcome.is_ok() && !Arc::ptr_eq(&site, self.parts.director.site()) {
                         self.config_digest = site_file::digest(&site);
+                        self.hooks.configure(&site.ha.hooks);
                     }
                     self.hear(Input::Applied(outcome));
                 }
@@ -286,7 +306,39 @@ impl Driver {
         }
     }
 
+    /// The clusters that partners' news is about.
+    fn clusters_of(&self, input: &Input) -> Vec<String> {
+        let Input::Twin(HaEvent::Changed { group, .. } | HaEvent::Duel { group, .. }) = input else {
+            return Vec::new();
+        };
+        let site = self.parts.director.site();
+        let groups = site.groups();
+        let group = groups.iter().filter(|of| of.number == *group);
+        group.flat_map(|of| of.clusters.iter().map(|&at| site.clusters[at].name.clone())).collect()
+    }
+
+    /// The clusters that the node has for itself alone.
+    fn clusters_alone(&self) -> Vec<String> {
+        let (site, node) = (self.parts.director.site(), &self.parts.director.node().name);
+        let alone = site.clusters.iter().filter(|of| of.backup.is_none() && of.primary == *node);
+        alone.map(|cluster| cluster.name.clone()).collect()
+    }
+
+    /// Has the program of an event started.
+    fn call_hook(&mut self, event: &journal::Event) {
+        let Some(word) = event.kind.hook() else { return };
+        let clusters = match event.kind {
+            EventKind::Active | EventKind::Standby => self.clusters_alone(),
+            _ => self.about.clone(),
+        };
+        let occasion = Occasion { event: word, clusters, message: event.message.clone() };
+        if let Err(failure) = self.hooks.call(occasion) {
+            self.hear(Input::HookFailed(failure));
+        }
+    }
+
     fn tell(&mut self, event: &journal::Event) {
+        self.call_hook(event);
         let kind = event.kind.word();
         match event.kind.severity() {
             Severity::Info => tracing::info!(kind, number = event.number, "{}", event.message),

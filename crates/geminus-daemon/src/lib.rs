@@ -7,6 +7,7 @@ mod control;
 mod driver;
 mod error;
 mod explain;
+mod hooks;
 mod kernel;
 mod logging;
 mod options;
