@@ -525,6 +525,11 @@ proptest! {
         prop_assert_eq!(read, site, "{}", text);
     }
 
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
     #[test]
     fn two_sites_have_one_digest_if_and_only_if_they_have_the_same_lines(seed: u64, other: u64, change: u64) {
         let (site, other) = (Choices(seed).site(), Choices(other).site());

@@ -123,8 +123,11 @@ fn heard(entry: &PathEntry) -> impl Iterator<Item = &Word> {
     [own_session, session, floor, probe_floor, tokens].into_iter().chain(past)
 }
 
-/// Takes over what was heard by the same paths in other tables.
+/// Takes over what was heard by the same paths in other tables, and where the partners are.
 pub(super) fn carry(old: &impl Tables, new: &impl Tables) {
+    if let (Some(old), Some(new)) = (old.globals(), new.globals()) {
+        new.partners.iter().zip(&old.partners).for_each(|(word, before)| word.store(before.load()));
+    }
     let used = |entry: &&PathEntry| entry.facts.load() != 0;
     for entry in (0..PATHS).filter_map(|index| new.path(index)).filter(used) {
         let mut before = (0..PATHS).filter_map(|index| old.path(index)).filter(used);

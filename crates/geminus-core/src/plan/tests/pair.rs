@@ -213,12 +213,14 @@ fn what_was_heard_moves_along_to_larger_tables() {
     let twin = Twin::new("alpha", &site);
     twin.heard("2001:db8:2::1", "2001:db8:2::2").iter().zip(7..).for_each(|(word, value)| word.store(value));
     twin.tables.group(2).unwrap().state.store(42);
+    twin.tables.globals().unwrap().partners[1].store(43);
     site.ha.paths.reverse();
     let next = Twin::new("alpha", &site);
     carry((&twin.tables, &twin.sizes), (&next.tables, &next.sizes), ground::NOW.0 as u32);
     assert_eq!(next.heard("2001:db8:2::1", "2001:db8:2::2").map(|word| word.load()), [7, 8, 9]);
     assert_eq!(next.heard("198.51.100.11", "198.51.100.12").map(|word| word.load()), [0, 0, 0]);
     assert_eq!(next.tables.group(2).unwrap().state.load(), 42);
+    assert_eq!(next.tables.globals().unwrap().partners[1].load(), 43);
 }
 
 #[test]
