@@ -407,20 +407,14 @@ impl Connection {
         servers: &mut Servers,
         now: Instant,
     ) -> Result<bool, Failure> {
-        if !self.proven {
-            let limit = if self.link.is_connecting() { CONNECT } else { HANDSHAKE };
-            if now.since(self.since) > limit {
-                return Err(Failure::Slow);
-            }
-        } else {
-            self.session.check(now)?;
-        }
         let (session, proven) = (&mut self.session, &mut self.proven);
         self.more = self.link.read::<Failure>(|message| {
             session.receive(message, ground, servers, now)?;
             *proven = true;
             Ok(())
         })?;
+        // Only now: what came while this thread did not run counts as heard.
+        self.check(now)?;
         let mut written = 0;
         let mut message = Vec::new();
         while written < MESSAGES_AT_ONCE && self.link.has_room() {
@@ -435,6 +429,14 @@ impl Connection {
             self.link.write()?;
         }
         Ok(self.more || written == MESSAGES_AT_ONCE)
+    }
+
+    fn check(&self, now: Instant) -> Result<(), Failure> {
+        if self.proven {
+            return Ok(self.session.check(now)?);
+        }
+        let limit = if self.link.is_connecting() { CONNECT } else { HANDSHAKE };
+        if now.since(self.since) > limit { Err(Failure::Slow) } else { Ok(()) }
     }
 
     /// Whether the other side heard this side's secret and ended the connection.

@@ -196,6 +196,9 @@ impl Worker {
             for partner in &mut self.partners {
                 busy |= partner.work(ground, &mut self.servers, now);
             }
+        } else {
+            // The tables are being filled. What has come is left where it is.
+            std::thread::sleep(TICK);
         }
         let numbers = now >= self.next_numbers;
         if numbers {
