@@ -53,8 +53,9 @@ pub mod limits {
     pub const RECORDS: usize = 2048;
     /// A side that has nothing to say says so this often.
     pub const KEEP_ALIVE: Duration = Duration::from_millis(500);
-    /// A partner that says nothing for so long is gone: six keep-alives.
-    pub const SILENCE: Duration = Duration::from_secs(3);
+    /// A partner that says nothing for so long hangs. A dead network or machine is noticed earlier, by the kernel, because
+    /// keep-alives are not acknowledged; so this may be long enough for a machine that gives the other side no time.
+    pub const SILENCE: Duration = Duration::from_secs(10);
     /// The sweep visits every entry in this time: well below every time-out that is minutes.
     pub const SWEEP: Duration = Duration::from_secs(60);
     /// Bytes of configuration lines that are kept of a partner: a site of thousands of services; beyond it the difference

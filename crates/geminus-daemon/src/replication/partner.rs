@@ -347,7 +347,13 @@ impl Partner {
                     pause = PAUSE * 5;
                 }
             }
-            other => tracing::debug!(partner = self.name, because = ?other, "replication connection ended"),
+            Failure::Ended(Ended::Closed(error)) => {
+                tracing::debug!(partner = self.name, %error, "replication connection closed");
+            }
+            Failure::Ended(Ended::Untrusted) => {
+                tracing::info!(partner = self.name, "replication broken off: somebody touched the stream");
+            }
+            Failure::Slow => tracing::debug!(partner = self.name, "replication connection given up"),
         }
         self.next_attempt = now + pause;
     }
