@@ -82,7 +82,9 @@ fn active(node: &str, cluster: &ClusterStatus) -> Cell {
         (Standing::Active, false) => Cell::new(Tone::Good, format!("{node} (this node)")),
         (Standing::Active, true) => Cell::new(Tone::Bad, format!("BOTH {node} and {partner}")),
         (_, true) => Cell::new(Tone::Good, partner),
-        (Standing::Suspecting, false) => Cell::new(Tone::Doubtful, format!("{partner}, which is silent")),
+        (Standing::Suspecting | Standing::Yielding, false) => {
+            Cell::new(Tone::Doubtful, format!("{partner}, which is silent"))
+        }
         (_, false) => Cell::new(Tone::Bad, "NOBODY, as far as is known"),
     }
 }
@@ -175,12 +177,13 @@ mod tests {
 
     #[test]
     fn who_is_active_is_one_word_even_when_it_is_nobody_or_both() {
-        use Standing::{Active, Standby, Suspecting};
+        use Standing::{Active, Standby, Suspecting, Yielding};
         let cases = [
             (Active, Some(Standby), "alpha (this node)"),
             (Active, None, "alpha (this node)"),
             (Standby, Some(Active), "beta"),
             (Suspecting, None, "beta, which is silent"),
+            (Yielding, None, "beta, which is silent"),
             (Standby, Some(Standby), "NOBODY, as far as is known"),
             (Active, Some(Active), "BOTH alpha and beta"),
         ];
