@@ -243,7 +243,12 @@ fn a_relay_delays_reorders_and_repeats_and_gives_the_wire_back() {
     };
     let in_order: Vec<u8> = (0..100).collect();
     assert_eq!(exchange().0, in_order);
-    let manners = Manners { delay: Duration::from_millis(50), jitter: Duration::from_millis(40), twice: 50 };
+    let manners = Manners {
+        delay: Duration::from_millis(50),
+        jitter: Duration::from_millis(40),
+        twice: 50,
+        bursts: None,
+    };
     let relay = Relay::start(&cuts, &[Way::Second], manners).unwrap();
     let (heard, first) = exchange();
     assert!(first >= Duration::from_millis(50), "{first:?}");

@@ -60,6 +60,9 @@ pub const LEASE_GAP: Bound = ms(1.0, 200.0);
 pub const NEIGHBOUR: Bound = ms(100.0, 600.0);
 /// Two holders after a pause, where the one that was paused must ask before it claims.
 pub const BOTH_AFTER_PAUSE: Bound = ms(50.0, 200.0);
+/// Two holders around the end of a dead daemon's lease: the standby announces itself 40 ms before the program of the dead
+/// one closes, so that no packet is lost between the two.
+pub const BOTH_AT_LEASE_END: Bound = ms(0.0, 150.0);
 /// Two holders where there may never be two.
 pub const BOTH_NEVER: Bound = ms(0.0, 0.0);
 /// Claims sent by a node that was away before it has heard its partner.

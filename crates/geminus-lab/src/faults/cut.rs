@@ -156,7 +156,7 @@ impl Cuts {
     pub fn lose_announcements(&self, percent: u8, per_second: Option<u32>) -> Result<()> {
         let verdict = match per_second {
             Some(rate) => format!("limit rate over {rate}/second drop"),
-            None => format!("numgen random mod 100 < {percent} drop"),
+            None => format!("{}drop", chance(percent)),
         };
         let mut text = fresh("bridge", "announcements");
         text.push_str("table bridge announcements {\n  chain claims {\n");
@@ -188,8 +188,7 @@ impl Cuts {
             let _ = writeln!(text, "table {family} replication {{\n  chain lost {{");
             text.push_str("    type filter hook prerouting priority -280; policy accept;\n");
             for side in ["sport", "dport"] {
-                let chance = format!("numgen random mod 100 < {percent}");
-                let _ = writeln!(text, "    tcp {side} {HEARTBEATS} {chance} drop");
+                let _ = writeln!(text, "    tcp {side} {HEARTBEATS} {}drop", chance(percent));
             }
             text.push_str("  }\n}\n");
             self.place(way).feed("nft", &["-f", "-"], &text)?;
@@ -246,15 +245,20 @@ fn rules(bridge: bool, losses: &[Loss]) -> String {
     let _ = writeln!(text, "table {family} heartbeats {{\n  chain lost {{");
     text.push_str("    type filter hook prerouting priority -300; policy accept;\n");
     for Loss { from, percent, .. } in losses {
-        let chance = match percent {
-            100.. => String::new(),
-            _ => format!("numgen random mod 100 < {percent} "),
-        };
+        let chance = chance(*percent);
         // Probes and their answers have the same port as heartbeats; replication, over TCP, is not touched.
         let _ = writeln!(text, "    iifname \"{}\" udp dport {HEARTBEATS} {chance}drop", from.name());
     }
     text.push_str("  }\n}\n");
     text
+}
+
+/// A filter that so many of a hundred frames meet.
+fn chance(percent: u8) -> String {
+    match percent {
+        100.. => String::new(),
+        _ => format!("numgen random mod 100 < {percent} "),
+    }
 }
 
 /// Forgets what an earlier call said; declared first, so that there is something to forget.

@@ -27,6 +27,23 @@ pub struct Manners {
     pub jitter: Duration,
     /// So many of a hundred come twice.
     pub twice: u8,
+    /// All frames are lost for a while, again and again, on all ways at once.
+    pub bursts: Option<Bursts>,
+}
+
+/// When a wire loses everything.
+#[derive(Debug, Clone, Copy)]
+pub struct Bursts {
+    /// So long.
+    pub length: Duration,
+    /// From the beginning of one to that of the next.
+    pub every: Duration,
+}
+
+impl Bursts {
+    fn has(&self, since: Duration) -> bool {
+        since.as_micros() % self.every.as_micros().max(1) < self.length.as_micros()
+    }
 }
 
 /// Relays in place of the bridge, which loses the heartbeats meanwhile.
@@ -43,7 +60,7 @@ impl Relay {
     /// # Errors
     /// When a port cannot be listened to.
     pub fn start(cuts: &Cuts, ways: &[Way], manners: Manners) -> Result<Self> {
-        let stop = Arc::new(Stop::default());
+        let (stop, begun) = (Arc::new(Stop::default()), Instant::now());
         let mut relay = Self { cuts: cuts.clone(), stop, threads: Vec::new() };
         for (seed, (way, from)) in (7..).zip(ways.iter().flat_map(|&way| Twin::BOTH.map(|from| (way, from))))
         {
@@ -51,7 +68,9 @@ impl Relay {
             let (into, out) = (Wire::at(place, from.name())?, Wire::at(place, from.other().name())?);
             into.wait_at_most(Duration::from_millis(1))?;
             let stop = Arc::clone(&relay.stop);
-            relay.threads.push(std::thread::spawn(move || pass_on(&into, &out, manners, seed, &stop)));
+            relay
+                .threads
+                .push(std::thread::spawn(move || pass_on(&into, &out, manners, (seed, begun), &stop)));
         }
         cuts.lose(&Loss::all(ways))?;
         Ok(relay)
@@ -71,13 +90,20 @@ impl Relay {
     }
 }
 
-fn pass_on(into: &Wire, out: &Wire, manners: Manners, seed: u64, stop: &Stop) -> Result<u64> {
+fn pass_on(
+    into: &Wire,
+    out: &Wire,
+    manners: Manners,
+    (seed, begun): (u64, Instant),
+    stop: &Stop,
+) -> Result<u64> {
     let mut chance = Chance(seed);
     let mut waiting = BinaryHeap::<Reverse<(Instant, u64, Vec<u8>)>>::new();
     let (mut buffer, mut number, mut relayed) = ([0; FRAME], 0, 0);
     while !stop.told() {
         if let Some(frame) = into.receive(&mut buffer)?
             && frames::udp_port(frame) == Some(HEARTBEATS)
+            && !manners.bursts.is_some_and(|bursts| bursts.has(begun.elapsed()))
         {
             let copies = if chance.below(100) < usize::from(manners.twice) { 2 } else { 1 };
             for _ in 0..copies {

@@ -63,7 +63,7 @@ pub(super) fn never_returns(ground: &Ground) -> Result<Vec<Figure>> {
             bounds::NEIGHBOUR,
         ),
         figure("connections lost", toll.crowd.lost.len(), bounds::LOST),
-        figure("both", toll.holders.more_than_one(), bounds::BOTH_NEVER),
+        figure("both", toll.holders.more_than_one(), bounds::BOTH_AT_LEASE_END),
     ])
 }
 

@@ -56,7 +56,12 @@ pub const ALL: &[Case] = &[
     runs("A9", "all heartbeat paths cut, clients fine", "nftables on both ways", paths::all),
     runs("A10", "cuts in one direction", "nftables by sender, each way and both", paths::one_direction),
     runs("A11", "random loss", "nftables numgen on one or both ways", paths::random_loss),
-    runs("A12", "bursts of loss", "every heartbeat lost for half the detection time", paths::bursts),
+    runs(
+        "A12",
+        "bursts of loss",
+        "a relay on both ways loses everything for half the detection time",
+        paths::bursts,
+    ),
     runs(
         "A13",
         "duplicated, reordered, late heartbeats",

@@ -7,8 +7,7 @@ use anyhow::Result;
 
 use crate::faults::cut::{Loss, Way};
 use crate::faults::ground::Ground;
-use crate::faults::intruder::Chance;
-use crate::faults::relay::{Manners, Relay};
+use crate::faults::relay::{Bursts, Manners, Relay};
 use crate::faults::{Figure, bounds, figure, told};
 use crate::pair::{SHOP, Topology};
 use crate::twins::Twin;
@@ -116,21 +115,16 @@ pub(super) fn random_loss(ground: &Ground) -> Result<Vec<Figure>> {
 }
 
 pub(super) fn bursts(ground: &Ground) -> Result<Vec<Figure>> {
-    /// Half the time that the profile takes to find a partner dead.
-    const BURST: Duration = Duration::from_millis(100);
+    /// Half the time that the profile takes to find a partner dead, in each half second.
+    const BURSTS: Bursts = Bursts { length: Duration::from_millis(100), every: Duration::from_millis(500) };
     let scene = ground.scene(Topology::Pair, |_| {})?;
-    let epoch = scene.epoch(SHOP);
-    let (mut chance, mut bursts, begun) = (Chance(11), 0_u64, Instant::now());
-    while begun.elapsed() < ground.seconds(20, 300) {
-        scene.cuts.lose(&Loss::all(&Way::BOTH))?;
-        // The filters take their own time to come and go, and so the burst is not shorter than said.
-        sleep(BURST);
-        scene.cuts.lose(&[])?;
-        bursts += 1;
-        sleep(Duration::from_millis(150 + chance.below(400) as u64));
-    }
+    let (epoch, time) = (scene.epoch(SHOP), ground.seconds(20, 300));
+    let manners = Manners { delay: Duration::ZERO, jitter: Duration::ZERO, twice: 0, bursts: Some(BURSTS) };
+    let relay = Relay::start(&scene.cuts, &Way::BOTH, manners)?;
+    sleep(time);
+    relay.stop()?;
     Ok(vec![
-        told("bursts of at least 100 ms", bursts),
+        told("bursts of 100 ms", time.as_millis() as u64 / BURSTS.every.as_millis() as u64),
         figure("takeovers", scene.epoch(SHOP) - epoch, bounds::FALSE_TAKEOVERS),
     ])
 }
@@ -139,7 +133,8 @@ pub(super) fn bad_wire(ground: &Ground) -> Result<Vec<Figure>> {
     let scene = ground.scene(Topology::Pair, |_| {})?;
     let (load, epoch) = (scene.usual_load(ground)?, scene.epoch(SHOP));
     // The reordering is more than a heartbeat; the delay alone must not look like silence.
-    let manners = Manners { delay: Duration::from_millis(20), jitter: Duration::from_millis(70), twice: 30 };
+    let (delay, jitter) = (Duration::from_millis(20), Duration::from_millis(70));
+    let manners = Manners { delay, jitter, twice: 30, bursts: None };
     let relay = Relay::start(&scene.cuts, &Way::BOTH, manners)?;
     sleep(ground.seconds(15, 300));
     let relayed = relay.stop()?;
