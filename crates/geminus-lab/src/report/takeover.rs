@@ -8,7 +8,7 @@ use maud::{Markup, PreEscaped, html};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, VPos};
 
-use crate::demo::{Felt, Takeover, grouped, milliseconds};
+use crate::demo::{Felt, Held, Takeover, grouped, milliseconds};
 use crate::pair::Topology;
 use crate::site::Family;
 
@@ -115,7 +115,8 @@ fn stacked(takeover: &Takeover) -> Vec<Vec<(f64, f64)>> {
             let under = below.and_then(|line| line.get(place)).map_or(0.0, |point| point.1);
             (at.as_secs_f64(), under + rate)
         };
-        let line = served.packets_per_second.iter().enumerate().map(point).collect();
+        let shown = served.packets_per_second.iter().take_while(|(at, _)| *at <= takeover.length);
+        let line = shown.enumerate().map(point).collect();
         sums.push(line);
     }
     sums
@@ -192,7 +193,8 @@ fn ribbon(area: &Area<'_>, takeover: &Takeover) -> Result<()> {
         // The first lane is the uppermost.
         let bottom = rows - row as f64 - 0.85;
         let colour = palette::lighter(palette::node(node), place);
-        for held in takeover.held.iter().filter(|held| held.node == node && held.cluster == cluster) {
+        let mine = |held: &&Held| held.node == node && held.cluster == cluster && held.from < takeover.length;
+        for held in takeover.held.iter().filter(mine) {
             let corners =
                 [(held.from.as_secs_f64(), bottom), (held.until.as_secs_f64().min(end), bottom + 0.7)];
             chart.draw_series([Rectangle::new(corners, colour.filled())]).map_err(failed)?;
@@ -212,7 +214,7 @@ fn ribbon(area: &Area<'_>, takeover: &Takeover) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::{Held, Mark, Served};
+    use crate::demo::{Mark, Served};
 
     fn takeover() -> Takeover {
         let served = |node, rates: [f64; 2]| Served {

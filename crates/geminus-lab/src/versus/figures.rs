@@ -25,6 +25,8 @@ pub(super) struct Setting {
     pub(super) processor: String,
     /// How many there are.
     pub(super) processors: usize,
+    /// Whether the binary is one that an operator would run.
+    pub(super) optimised: bool,
     /// How long all of it took, seconds.
     pub(super) took: f64,
 }

@@ -99,7 +99,7 @@ impl Product {
 /// When the ground cannot be built, a product does not start, or a file cannot be written.
 pub fn run(options: &Options) -> Result<()> {
     let begun = Instant::now();
-    let mut figures = Figures { setting: setting()?, ..Figures::default() };
+    let mut figures = Figures { setting: setting(&options.geminus)?, ..Figures::default() };
     let chosen = Product::chosen(options);
     for &product in &chosen {
         figures.products.push(faults(product, options)?);
@@ -195,7 +195,7 @@ fn tell(name: &str, figures: &FaultFigures) {
     ));
 }
 
-fn setting() -> Result<Setting> {
+fn setting(binary: &Path) -> Result<Setting> {
     let system = rustix::system::uname();
     let date = std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output()?;
     let processors = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -205,6 +205,8 @@ fn setting() -> Result<Setting> {
         kernel: system.release().to_string_lossy().into_owned(),
         processor: model.map_or("unknown", |(_, name)| name).to_owned(),
         processors: std::thread::available_parallelism()?.get(),
+        // Cargo names the folder after the profile.
+        optimised: binary.components().any(|part| part.as_os_str() == "release"),
         took: 0.0,
     })
 }

@@ -101,11 +101,12 @@ fn method(text: &mut String, figures: &Figures) {
     let setting = &figures.setting;
     let _ = writeln!(
         text,
-        "\n## Method\n\n{}, Linux {}, {} processors ({}), shared virtual machine; {:.0} minutes in all.\n",
+        "\n## Method\n\n{}, Linux {}, {} processors ({}), shared virtual machine; {} of Geminus; {:.0} minutes in all.\n",
         setting.date,
         setting.kernel,
         setting.processors,
         setting.processor,
+        if setting.optimised { "release build" } else { "debug build" },
         setting.took / 60.0
     );
     text.push_str(METHOD);

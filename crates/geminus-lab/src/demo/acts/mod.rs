@@ -22,6 +22,8 @@ const HANDED: Duration = Duration::from_millis(50);
 /// Connections that wait, in each family.
 const IDLE: usize = 1000;
 
+/// How long `wrk` asks: about as long as an act takes.
+const LOADED: Duration = Duration::from_secs(10);
 /// In which they are used again, one after the other.
 const USE: Duration = Duration::from_secs(1);
 
@@ -98,15 +100,15 @@ fn soon_back(file: &mut SiteFile) {
 fn backup(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     let mut play = Play::begin(options, Topology::Pair, soon_back)?;
     let mut crowd = play.open_crowd(idle(options, IDLE))?;
-    play.load(4, Duration::from_secs(9));
+    play.load(4, LOADED);
     std::thread::sleep(Duration::from_millis(1500));
     play.cut(Twin::Alpha, "alpha is cut off")?;
     play.wait_active(Twin::Beta, SHOP)?;
-    play.mark("beta is active", None);
+    play.mark_claim("beta is active", Twin::Beta, SHOP);
     let after_takeover = crowd.use_all(USE);
     play.rejoin(Twin::Alpha, "alpha is back")?;
     play.wait_home()?;
-    play.mark("alpha is active again", None);
+    play.mark_claim("alpha is active again", Twin::Alpha, SHOP);
     let after_return = crowd.use_all(USE);
     let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", SHOP, FELT);
@@ -121,15 +123,15 @@ fn content_host(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     let mut crowd = play.open_crowd(idle(options, IDLE / 4))?;
     let own = crowd.servers().get("beta").copied().unwrap_or(0);
     promise.must(own > 0, || "the backup's own server has no connection".to_owned());
-    play.load(2, Duration::from_secs(8));
+    play.load(2, LOADED);
     std::thread::sleep(Duration::from_millis(1500));
     play.cut(Twin::Alpha, "alpha is cut off")?;
     play.wait_active(Twin::Beta, SHOP)?;
-    play.mark("beta balances and serves", None);
+    play.mark_claim("beta balances and serves", Twin::Beta, SHOP);
     let after_takeover = crowd.use_all(USE);
     play.rejoin(Twin::Alpha, "alpha is back")?;
     play.wait_home()?;
-    play.mark("beta only serves again", None);
+    play.mark_claim("alpha balances again", Twin::Alpha, SHOP);
     let after_return = crowd.use_all(USE);
     let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", SHOP, FELT);
@@ -143,15 +145,15 @@ fn content_host(options: &Options, promise: &mut Promise) -> Result<Takeover> {
 fn mutual(options: &Options, promise: &mut Promise) -> Result<Takeover> {
     let mut play = Play::begin(options, Topology::Mutual, soon_back)?;
     let mut crowd = play.open_crowd(idle(options, IDLE / 4))?;
-    play.load(1, Duration::from_secs(8));
+    play.load(1, LOADED);
     std::thread::sleep(Duration::from_millis(1500));
     play.cut(Twin::Beta, "beta is cut off")?;
     play.wait_active(Twin::Alpha, MAIL_NAME)?;
-    play.mark("alpha carries both", None);
+    play.mark_claim("alpha carries both", Twin::Alpha, MAIL_NAME);
     let after_takeover = crowd.use_all(USE);
     play.rejoin(Twin::Beta, "beta is back")?;
     play.wait_home()?;
-    play.mark("each its own again", None);
+    play.mark_claim("each its own again", Twin::Beta, MAIL_NAME);
     let after_return = crowd.use_all(USE);
     let takeover = play.end(promise)?.with(&after_return);
     tell_gaps(promise, &takeover, "takeover", MAIL_NAME, FELT);

@@ -27,8 +27,13 @@ use super::meter::Meter;
 const CONTENT_HOSTS: u8 = 3;
 /// Numbered packets a second, family and cluster.
 const PROBES: u32 = 500;
-/// Two answers of one holder that are closer together than this have no gap between them.
-const HELD: Duration = Duration::from_millis(40);
+/// Two answers of one holder that are closer together than this have no gap between them: on a busy machine the observer
+/// itself pauses.
+const HELD: Duration = Duration::from_millis(120);
+/// A holder that answers for less than this was on its way out.
+const SETTLED_HOLD: Duration = Duration::from_millis(100);
+/// How long the chart goes on after the last thing that happened.
+const AFTERMATH: Duration = Duration::from_millis(700);
 
 /// An act while it is played.
 pub(super) struct Play {
@@ -40,6 +45,10 @@ pub(super) struct Play {
     pub(super) twins: Twins,
     clock: Instant,
     marks: Vec<Mark>,
+    /// Marks that belong where a dispatcher first answers for a cluster: place in `marks`, who, for which.
+    claims: Vec<(usize, Twin, &'static str)>,
+    /// When `wrk` ends.
+    loaded: Duration,
     /// When something began that may be felt, and what it is called.
     phases: Vec<(Instant, &'static str)>,
 }
@@ -65,8 +74,19 @@ impl Play {
         let probe =
             |&(name, addresses): &(&'static str, Addresses)| Ok((name, twins.probe(addresses, PROBES)?));
         let probes = clusters.iter().map(probe).collect::<Result<Vec<_>>>()?;
-        let (load, marks, phases) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { load, probes, observers, meter, cuts, twins, clock, marks, phases })
+        Ok(Self {
+            load: Vec::new(),
+            probes,
+            observers,
+            meter,
+            cuts,
+            twins,
+            clock,
+            marks: Vec::new(),
+            claims: Vec::new(),
+            loaded: Duration::ZERO,
+            phases: Vec::new(),
+        })
     }
 
     /// Where clients of a cluster go, in both families.
@@ -88,6 +108,7 @@ impl Play {
 
     /// Lets `wrk` ask every cluster in every family, with so many connections each, from now on for so long.
     pub(super) fn load(&mut self, connections: u32, time: Duration) {
+        self.loaded = self.clock.elapsed() + time;
         for (_, addresses) in self.twins.topology.clusters() {
             for target in Self::targets(addresses) {
                 let client = self.twins.site.client.clone();
@@ -115,6 +136,12 @@ impl Play {
     pub(super) fn rejoin(&mut self, twin: Twin, what: &'static str) -> Result<()> {
         self.mark(what, Some("hand-back"));
         self.cuts.rejoin(twin)
+    }
+
+    /// Writes down that a dispatcher has a cluster now; the mark goes where it first answered.
+    pub(super) fn mark_claim(&mut self, what: &'static str, twin: Twin, cluster: &'static str) {
+        self.claims.push((self.marks.len(), twin, cluster));
+        self.mark(what, None);
     }
 
     /// Waits until one says that it is active for a cluster, whatever the other says.
@@ -159,7 +186,9 @@ impl Play {
             grouped(requests),
             grouped(sent as u64),
         ));
-        let length = self.clock.elapsed();
+        self.date_claims(&held);
+        let last = self.marks.last().map_or(Duration::ZERO, |mark| mark.at + AFTERMATH);
+        let length = self.loaded.max(last).min(self.clock.elapsed());
         let (marks, topology) = (std::mem::take(&mut self.marks), Some(self.twins.topology));
         Ok(Takeover {
             topology,
@@ -171,6 +200,20 @@ impl Play {
             requests: (requests, errors),
             ..Takeover::default()
         })
+    }
+
+    /// Dates marks of claims by what the observer saw: asking the daemons takes longer than a takeover.
+    fn date_claims(&mut self, held: &[Held]) {
+        for &(place, twin, cluster) in &self.claims {
+            let before = place.checked_sub(1).map_or(Duration::ZERO, |before| self.marks[before].at);
+            let mine = |held: &&Held| {
+                let settled = held.until.saturating_sub(held.from) >= SETTLED_HOLD;
+                held.node == twin.name() && held.cluster == cluster && held.from >= before && settled
+            };
+            if let Some(first) = held.iter().filter(mine).map(|held| held.from).min() {
+                self.marks[place].at = first;
+            }
+        }
     }
 
     /// The longest gap of each phase.
