@@ -22,6 +22,7 @@ mod tests;
 use std::time::Duration;
 
 pub use self::beat::{Beat, GroupReport, Heard, ReachScore};
+pub use self::group::MARGIN as TAKEOVER_MARGIN;
 pub use self::machine::Ha;
 pub use self::view::{Cause, GroupView, HaEvent, HaView, PathView, PeerView, SyncView};
 pub use crate::director::Instant;

@@ -299,6 +299,13 @@ pub const QUIET: fn(&dyn Tables) = |tables| quiet(tables, true);
 /// It does not any more.
 pub const LOUD: fn(&dyn Tables) = |tables| quiet(tables, false);
 
+/// Nobody renews the lease of the ground's clusters, and it is over in a moment.
+pub const ENDING: fn(&dyn Tables) = |tables| {
+    if let Some(globals) = tables.globals() {
+        globals.hand_over.store(u64::MAX / 2);
+    }
+};
+
 /// The hardware address of the ground's clusters, where they have one of their own.
 pub const GROUP_MAC: Mac = [0x02, 0x47, 0x4d, 1, 2, 3];
 

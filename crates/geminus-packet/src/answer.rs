@@ -38,7 +38,7 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     if mac_word(from) != globals.mac.load() & MAC_BITS
         && arp.sender != [0; 4]
         && let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.sender))
-        && silence(tables, facts, now).is_none()
+        && silence(tables, globals, facts, now).is_none()
         && is_foreign(from, tables, globals, facts)
     {
         tables.count(Note::ClaimedByOther.counter());
@@ -50,7 +50,7 @@ pub(crate) fn arp<F: Frame, T: Tables>(
     let Some((facts, _)) = cluster_address(tables, globals, Address::v4(arp.target)) else {
         return Verdict::pass(Pass::ArpOther);
     };
-    if let Some(reason) = silence(tables, facts, now) {
+    if let Some(reason) = silence(tables, globals, facts, now) {
         return Verdict::pass(reason);
     }
     let us = word_mac(own_mac(tables, globals, facts));
@@ -90,14 +90,14 @@ pub(crate) fn neighbour<F: Frame, T: Tables>(
     };
     if kind == ADVERTISEMENT {
         if let Some(ethernet) = frame.get::<Ethernet>(0)
-            && silence(tables, facts, now).is_none()
+            && silence(tables, globals, facts, now).is_none()
             && is_foreign(ethernet.source, tables, globals, facts)
         {
             tables.count(Note::AdvertisedByOther.counter());
         }
         return Verdict::pass(Pass::NeighbourOther);
     }
-    if let Some(reason) = silence(tables, facts, now) {
+    if let Some(reason) = silence(tables, globals, facts, now) {
         return Verdict::pass(reason);
     }
     let Some(ip) = frame.get::<Ipv6>(at) else { return Verdict::pass(Pass::Truncated) };

@@ -146,12 +146,19 @@ pub(crate) fn is_active<T: Tables>(tables: &T, facts: AddressFacts, now: Ticks) 
     tables.group(u32::from(facts.group())).is_some_and(|group| now.0 < group.deadline.load())
 }
 
-/// Why this node does not answer for a cluster address right now; none: it does.
+/// Why this node does not answer for a cluster address right now; none: it does. At the very end of a lease nobody renews
+/// it leaves that to its partner already: two never answer at once, and what still comes is forwarded to the end.
 #[inline(always)]
-pub(crate) fn silence<T: Tables>(tables: &T, facts: AddressFacts, now: Ticks) -> Option<Pass> {
+pub(crate) fn silence<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    facts: AddressFacts,
+    now: Ticks,
+) -> Option<Pass> {
     match tables.group(u32::from(facts.group())) {
         Some(group) if now.0 < group.deadline.load() => {
-            GroupState::from_word(group.state.load()).quiet.then_some(Pass::Quiet)
+            let ends = now.0.wrapping_add(globals.hand_over.load()) >= group.deadline.load();
+            (ends || GroupState::from_word(group.state.load()).quiet).then_some(Pass::Quiet)
         }
         _ => Some(Pass::NotActive),
     }

@@ -18,7 +18,7 @@ use crate::wire::Mac;
 use crate::word::Word;
 
 /// Raised when the meaning of any table changes; a program adopts pinned tables of its own layout only.
-pub const LAYOUT: u64 = 0x4745_4d31_0000_0003;
+pub const LAYOUT: u64 = 0x4745_4d31_0000_0004;
 
 /// A point on the kernel's coarse clock: jiffies since boot, suspended time not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,6 +93,9 @@ pub struct Globals {
     pub servers: Word,
     /// [`KEEP_TUPLES`].
     pub flags: Word,
+    /// So many ticks before the end of a lease the node stops to answer for the addresses: it is not renewed, so the partner
+    /// is about to.
+    pub hand_over: Word,
     /// Milliseconds that a tick of the coarse clock lasts, times 65 536.
     pub tick: Word,
     /// Always 0, which the verifier does not know: [`crate::packet::Packet::blurred`].

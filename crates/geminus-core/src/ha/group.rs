@@ -29,7 +29,7 @@ use crate::model::Recovery;
 pub(super) const YIELD: Duration = Duration::from_millis(2_500);
 
 /// So long before a mute partner's lease ends this node takes over: its announcements are heard before the end.
-pub(super) const MARGIN: Duration = Duration::from_millis(40);
+pub const MARGIN: Duration = Duration::from_millis(40);
 
 /// How long a start waits for the hardware addresses of the servers.
 const WARM_PATIENCE: Duration = Duration::from_secs(2);

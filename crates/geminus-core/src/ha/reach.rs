@@ -17,6 +17,8 @@ pub(super) struct Reach {
     score: ReachScore,
     /// Which of them counted when it was looked last.
     good: Vec<bool>,
+    /// Until this a target that counted before is not to blame for its silence.
+    excused: Vec<Instant>,
     changed: Instant,
     began: Instant,
 }
@@ -25,7 +27,8 @@ impl Reach {
     pub(super) fn new(targets: u32, now: Instant) -> Self {
         let score = ReachScore { up: 0, total: targets, settled: false };
         let (answered, good) = (vec![None; targets as usize], vec![false; targets as usize]);
-        Self { answered, score, good, changed: now, began: now }
+        let excused = vec![Instant::START; targets as usize];
+        Self { answered, score, good, excused, changed: now, began: now }
     }
 
     pub(super) fn configure(&mut self, targets: u32, now: Instant) {
@@ -58,16 +61,15 @@ impl Reach {
             self.began = now;
             self.score.settled = false;
         }
-        for (answered, _) in self.answered.iter_mut().zip(&self.good).filter(|(_, good)| **good) {
-            *answered = Some(now);
+        for (excused, _) in self.excused.iter_mut().zip(&self.good).filter(|(_, good)| **good) {
+            *excused = now;
         }
     }
 
     /// Counts anew; returns the score before if it is another now.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<ReachScore> {
-        for (good, answered) in self.good.iter_mut().zip(&self.answered) {
-            *good = answered.is_some_and(|last| last + PATIENCE > now);
-        }
+        let believed = self.believed().map(|until| until.is_some_and(|until| until > now)).collect();
+        self.good = believed;
         let up = self.good.iter().filter(|good| **good).count() as u32;
         let before = self.score;
         if up != before.up {
@@ -86,12 +88,19 @@ impl Reach {
         if self.score.total == 0 {
             return None;
         }
-        let silence =
-            self.answered.iter().flatten().map(|&last| last + PATIENCE).filter(|&due| due > now).min();
+        let silence = self.believed().flatten().filter(|&due| due > now).min();
         let settling = (!self.score.settled)
             .then(|| (self.changed + SETTLING).max(self.began + PATIENCE))
             .filter(|&due| due > now);
         [silence, settling].into_iter().flatten().min()
+    }
+
+    /// Until when each target counts; none: it never answered.
+    fn believed(&self) -> impl Iterator<Item = Option<Instant>> {
+        let until = |(answered, excused): (&Option<Instant>, &Instant)| {
+            answered.map(|answered| answered.max(*excused) + PATIENCE)
+        };
+        self.answered.iter().zip(&self.excused).map(until)
     }
 }
 
@@ -127,6 +136,17 @@ mod tests {
         reach.excuse(at(30_000));
         assert_eq!(reach.handle_timeout(at(30_000)), None);
         assert_eq!(reach.score().up, 1, "neither lost the one nor found the other");
+    }
+
+    #[test]
+    fn an_excuse_is_no_answer() {
+        let mut reach = Reach::new(1, at(0));
+        reach.reached(0, at(1_000));
+        reach.handle_timeout(at(1_000));
+        reach.excuse(at(1_300));
+        reach.handle_timeout(at(1_300));
+        assert_eq!(reach.tells_since(at(1_200)), Some(false), "nobody answered since");
+        assert_eq!(reach.score().up, 1, "and nobody is to blame yet");
     }
 
     #[test]

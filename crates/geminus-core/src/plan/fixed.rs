@@ -14,6 +14,10 @@ use geminus_packet::tables::{
 use super::{Ours, PlanError, TicksPerSecond, Wanted, paths};
 use crate::model::{Announce, Ports, Unexposed};
 
+/// So long before the end of its lease a node stops to answer for the addresses: the partner begins
+/// [`crate::ha::TAKEOVER_MARGIN`] before it, and a tick may last 10 ms.
+const HAND_OVER: Duration = Duration::from_millis(60);
+
 /// Seeds tried before a table is called too small; at an eighth of fill the first handful fits.
 const SEEDS: u64 = 4096;
 
@@ -79,6 +83,7 @@ pub(super) fn write_settings(tables: &impl Tables, wanted: &Wanted<'_>, sizes: &
     globals.affinity_mask.store(u64::from(sizes.affinity_buckets - 1));
     globals.refresh.store(ticks(Duration::from_secs(1), wanted.ticks));
     globals.servers.store(u64::from(sizes.servers));
+    globals.hand_over.store(ticks(HAND_OVER, wanted.ticks));
     globals.tick.store((1000_u64 << 16).div_ceil(u64::from(wanted.ticks.0).max(1)));
     globals.flags.store(if wanted.site.tables.tuples { KEEP_TUPLES } else { 0 });
     write_group_macs(tables, wanted);

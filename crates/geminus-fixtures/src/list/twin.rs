@@ -5,9 +5,9 @@ use crate::fixture::{Expected, Fixture, Outcome, Step, answer, drop, pass, to};
 use crate::frame::{ACK, IPV4, IPV6, SYN, Tcp, Udp, V4, V6, VLAN, ethernet, tagged};
 use crate::ground::{CLIENT4, CLIENT6, NODE_MAC, PARTNER_MAC, ROUTER_MAC, STRANGER_MAC};
 use crate::twin::{
-    self, COLLOCATED, EXCHANGE, FLOODED, FLOOR, GROUP_MAC, KEY, KEY_ID, NEXT_KEY, NEXT_KEY_ID, OWN_SESSION,
-    OWN4, OWN6, PAST_SESSION, PORT, PROBE_FLOOR, Payload, QUIET, REMOTE4, REMOTE6, SESSION, TOLD, VIRTUAL,
-    answer4, answer6, datagram, frame4, frame6, from_partner, sent_by, stamped,
+    self, COLLOCATED, ENDING, EXCHANGE, FLOODED, FLOOR, GROUP_MAC, KEY, KEY_ID, NEXT_KEY, NEXT_KEY_ID,
+    OWN_SESSION, OWN4, OWN6, PAST_SESSION, PORT, PROBE_FLOOR, Payload, QUIET, REMOTE4, REMOTE6, SESSION,
+    TOLD, VIRTUAL, answer4, answer6, datagram, frame4, frame6, from_partner, sent_by, stamped,
 };
 
 pub(super) fn list() -> Vec<Fixture> {
@@ -324,7 +324,16 @@ fn handing_over(family: Family) -> Vec<Fixture> {
     };
     let other = if family == Family::V4 { "arp-other" } else { "neighbour-other" };
     let note = if family == Family::V4 { "claimed-by-other" } else { "advertised-by-other" };
+    let ending = || vec![Step::Write(ENDING)];
     let mut list = vec![
+        Fixture::new(name("at the end of its lease a node forwards"), syn.clone(), to("ring", WEB))
+            .after(ending()),
+        Fixture::new(
+            name("at the end of its lease a node does not say where an address is"),
+            asked.clone(),
+            pass("quiet"),
+        )
+        .after(ending()),
         Fixture::new(name("a quiet node forwards"), syn.clone(), to("ring", WEB)).after(quiet()),
         Fixture::new(name("a node that is quiet no more forwards"), syn, to("ring", WEB)).after(loud()),
         Fixture::new(name("a quiet node does not say where an address is"), asked, pass("quiet"))
