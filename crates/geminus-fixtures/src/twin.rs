@@ -302,7 +302,7 @@ pub const LOUD: fn(&dyn Tables) = |tables| quiet(tables, false);
 /// Nobody renews the lease of the ground's clusters, and it is over in a moment.
 pub const ENDING: fn(&dyn Tables) = |tables| {
     if let Some(globals) = tables.globals() {
-        globals.hand_over.store(u64::MAX / 2);
+        globals.hand_over.store(u64::MAX);
     }
 };
 

@@ -157,7 +157,7 @@ pub(crate) fn silence<T: Tables>(
 ) -> Option<Pass> {
     match tables.group(u32::from(facts.group())) {
         Some(group) if now.0 < group.deadline.load() => {
-            let ends = now.0.wrapping_add(globals.hand_over.load()) >= group.deadline.load();
+            let ends = group.deadline.load().wrapping_sub(now.0) <= globals.hand_over.load();
             (ends || GroupState::from_word(group.state.load()).quiet).then_some(Pass::Quiet)
         }
         _ => Some(Pass::NotActive),
