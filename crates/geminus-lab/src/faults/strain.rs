@@ -47,6 +47,10 @@ impl Group {
             .with_context(|| format!("cannot make a control group below {}", root.display()))?;
         twins.site.ledger().owe(Debt::ControlGroup(folder.clone()))?;
         let group = Self { folder };
+        if controller == "cpu" {
+            // Where real-time time is rationed too, a group without any takes no thread that asks for it.
+            let _ = group.set("cpu.rt_runtime_us", "200000");
+        }
         let pid = twins.of(twin).process()?.pid();
         // The daemon's own threads come along only through the file for whole processes.
         group.set("cgroup.procs", &pid.to_string())?;
