@@ -14,7 +14,8 @@ use crate::twins::Twin;
 
 pub(super) fn one_of_two(ground: &Ground) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
-    for topology in [Topology::Pair, Topology::PairAcrossRouter] {
+    let topologies = [Topology::Pair, Topology::PairAcrossRouter];
+    for topology in topologies.into_iter().take(if ground.quick { 1 } else { 2 }) {
         let scene = ground.scene(topology, |_| {})?;
         let (load, epoch) = (scene.usual_load(ground)?, scene.epoch(SHOP));
         for way in Way::BOTH {
