@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use crate::command;
 use crate::setup::{self, Scope};
+use crate::sim;
 use crate::tally::Tally;
 use crate::workspace::{PRIVILEGED, PrivilegedTest, Workspace};
 
@@ -16,6 +17,9 @@ pub(crate) enum Floor {
     /// Units, laws and snapshots; needs no privilege.
     #[value(name = "1")]
     Units,
+    /// Whole sites on a virtual clock; needs no privilege.
+    #[value(name = "2")]
+    Simulation,
     /// The program in this machine's kernel; needs root.
     #[value(name = "3")]
     Kernel,
@@ -25,18 +29,19 @@ pub(crate) enum Floor {
 }
 
 impl Floor {
-    const ALL: [Self; 3] = [Self::Units, Self::Kernel, Self::Lab];
+    const ALL: [Self; 4] = [Self::Units, Self::Simulation, Self::Kernel, Self::Lab];
 
     fn heading(self) -> &'static str {
         match self {
             Self::Units => "floor 1: units and laws, every crate",
+            Self::Simulation => "floor 2: whole sites on a virtual clock",
             Self::Kernel => "floor 3: the packet path in this machine's kernel",
             Self::Lab => "floor 4: the real binary in network namespaces",
         }
     }
 
     fn is_privileged(self) -> bool {
-        self != Self::Units
+        matches!(self, Self::Kernel | Self::Lab)
     }
 
     /// The privileged test targets of this floor: the data plane's tests talk to the kernel alone, all others to a
@@ -44,7 +49,7 @@ impl Floor {
     fn privileged_tests(self, workspace: &Workspace) -> Vec<&PrivilegedTest> {
         let is_kernel = |test: &PrivilegedTest| test.package == "geminus-dataplane";
         let belongs = |test: &&PrivilegedTest| match self {
-            Self::Units => false,
+            Self::Units | Self::Simulation => false,
             Self::Kernel => is_kernel(test),
             Self::Lab => !is_kernel(test),
         };
@@ -55,6 +60,12 @@ impl Floor {
         if self == Self::Units {
             let mut cargo = workspace.cargo();
             cargo.args(["test", "--no-fail-fast", "--workspace"]);
+            return cargo;
+        }
+        if self == Self::Simulation {
+            let mut cargo = workspace.cargo();
+            cargo.args(["test", "--release", "--package", "geminus-sim", "--test", "campaign"]);
+            cargo.env("GEMINUS_SCHEDULES", sim::SCHEDULES);
             return cargo;
         }
         let mut cargo = workspace.release_cargo("test");

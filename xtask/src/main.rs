@@ -11,6 +11,7 @@ mod demo;
 mod faults;
 mod floors;
 mod setup;
+mod sim;
 mod tally;
 mod workspace;
 
@@ -42,10 +43,12 @@ enum Task {
     },
     /// Run every test floor in order, or one of them.
     Test {
-        /// Only this floor: 1 units and laws, 3 kernel, 4 lab (3 and 4 need root).
+        /// Only this floor: 1 units and laws, 2 simulation, 3 kernel, 4 lab (3 and 4 need root).
         #[arg(long, value_name = "N")]
         floor: Option<Floor>,
     },
+    /// Let whole sites go wrong on a virtual clock; a broken law is told with its seed and its shortest story.
+    Sim(sim::Wanted),
     /// What CI runs: format, lints, documentation, then every test floor.
     Ci,
     /// Balance a site of real content hosts inside network namespaces and write a report (needs root).
@@ -119,6 +122,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Setup { check: true } => setup::check(&workspace),
         Task::Setup { check: false } => setup::ensure(&mut workspace, Scope::Everything),
         Task::Test { floor } => floors::test(&mut workspace, floor),
+        Task::Sim(wanted) => sim::sim(&workspace, &wanted),
         Task::Ci => ci::check_and_test(&mut workspace),
         Task::Demo { report, fast } => demo::demo(&mut workspace, report, fast),
         Task::Faults { only, full } => faults::faults(&mut workspace, &only, full),

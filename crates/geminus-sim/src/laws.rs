@@ -58,8 +58,10 @@ struct OfNode {
     owes_question: bool,
     /// What it announces.
     announced: Vec<u8>,
-    /// By group: why it last became active.
-    causes: Vec<Option<Cause>>,
+    /// By group: why it last became active, and when.
+    causes: Vec<Option<(Cause, Nanos)>>,
+    /// By reach target: whether it is in reach, and since when that is so.
+    targets: Vec<(bool, Nanos)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -67,8 +69,6 @@ struct OfGroup {
     dual: Option<Dual>,
     /// Since when there is none, or more than one.
     not_one: Option<Nanos>,
-    /// By end (primary, backup): when it last reached more targets than the other.
-    better: [Option<Nanos>; 2],
 }
 
 /// Two own the addresses.
@@ -125,6 +125,7 @@ impl Laws {
             owes_question: false,
             announced: Vec::new(),
             causes: vec![None; shape.groups.len()],
+            targets: vec![(true, 0); shape.targets as usize],
         };
         Self {
             broken: None,
@@ -185,6 +186,7 @@ impl<M: Machine> World<M> {
     /// What is looked at after every event.
     pub(crate) fn watch(&mut self) {
         self.watch_pairs();
+        self.watch_targets();
         for group in 0..self.shape.groups.len() {
             let ends = self.ends(group);
             let own = ends.map(|node| self.nodes[node].owns(group, self.now));
@@ -219,18 +221,12 @@ impl<M: Machine> World<M> {
     fn watch_group(&mut self, group: usize, own: [bool; 2]) {
         let now = self.now;
         let ends = self.ends(group);
-        let reaches = ends.map(|node| self.nodes[node].reaches());
         let runs = |node: usize| {
             let node = &self.nodes[node];
             node.daemon_runs() && node.plight.starved.worst().is_none()
         };
         let both_run = own == [true; 2] && ends.into_iter().all(runs);
         let of = &mut self.laws.groups[group];
-        if reaches[0] > reaches[1] {
-            of.better[0] = Some(now);
-        } else if reaches[1] > reaches[0] {
-            of.better[1] = Some(now);
-        }
         of.dual = match (own, of.dual) {
             ([true, true], None) => Some(Dual { since: now, both_run: None, heard: [None; 2] }),
             ([true, true], dual) => dual,
@@ -257,10 +253,8 @@ impl<M: Machine> World<M> {
         let pair = self.nodes[index].peers[peer].pair;
         let Some((sent, beat)) = said else { return };
         self.laws.nodes[index].heard[peer] = Some((now, away));
-        if self.nodes[index].daemon_runs() {
-            // Who speaks unasked need not be asked.
-            self.laws.nodes[index].owes_question = false;
-        }
+        // Who speaks unasked need not be asked.
+        self.laws.nodes[index].owes_question = false;
         for group in 0..self.shape.groups.len() {
             if self.shape.groups[group].pair == pair {
                 let end = usize::from(self.shape.groups[group].backup == index);
@@ -305,6 +299,28 @@ impl<M: Machine> World<M> {
         };
         let (ends, used) = (until + aftermath(&self.shape), vec![0; self.shape.groups.len()]);
         self.laws.credits.push(Credit { fault, ends, times, used });
+    }
+
+    fn watch_targets(&mut self) {
+        let now = self.now;
+        for (node, of) in self.nodes.iter().zip(&mut self.laws.nodes) {
+            for (target, (reached, since)) in of.targets.iter_mut().enumerate() {
+                let reaches = node.reaches(target);
+                if *reached != reaches {
+                    (*reached, *since) = (reaches, now);
+                }
+            }
+        }
+    }
+
+    /// Why and when a node last became active for a group.
+    pub(crate) fn became_active_by(&self, index: usize, group: usize) -> Option<(Cause, Nanos)> {
+        self.laws.nodes[index].causes[group].clone()
+    }
+
+    /// Whether a node is active for a group because an operator said so.
+    fn was_ordered(&self, index: usize, group: usize) -> bool {
+        matches!(self.laws.nodes[index].causes[group], Some((Cause::Order, _)))
     }
 
     fn other(&self, index: usize, group: usize) -> usize {

@@ -5,7 +5,9 @@
 //! Everything comes from one number, the seed of a [`schedule::Schedule`], and is the same each time. Read in this order:
 //! [`mod@world`] (what happens), [`nemesis`] (what goes wrong), [`mod@laws`] (what must hold), `docs/design/simulation.md`.
 
+pub mod campaign;
 pub mod clients;
+pub mod false_takeovers;
 pub mod laws;
 pub mod machine;
 pub mod nemesis;

@@ -28,6 +28,8 @@ pub struct Node<M> {
     pub lives: u32,
     /// When its machine last came to a stand.
     pub froze: Nanos,
+    /// When it last went on.
+    pub thawed: Nanos,
     /// Frames that came while the machine stood still and that its network card kept.
     pub kept: Vec<u32>,
 }
@@ -161,6 +163,7 @@ impl<M: Machine> Node<M> {
             edition: 0,
             lives: 0,
             froze: 0,
+            thawed: 0,
             kept: Vec::new(),
         }
     }
@@ -203,12 +206,9 @@ impl<M: Machine> Node<M> {
         path != 0 || self.plight.unlinked == 0
     }
 
-    /// How many reach targets it could reach.
-    pub fn reaches(&self) -> usize {
-        match self.plight.unlinked {
-            0 => self.plight.unreached.iter().filter(|&&cuts| cuts == 0).count(),
-            _ => 0,
-        }
+    /// Whether a reach target could answer it.
+    pub fn reaches(&self, target: usize) -> bool {
+        self.plight.unlinked == 0 && self.plight.off == 0 && self.plight.unreached[target] == 0
     }
 
     /// What the program answers who asks for the groups of a pair. The asker knows the roles.

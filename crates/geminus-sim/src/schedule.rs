@@ -40,6 +40,8 @@ pub struct Outcome {
     pub lasted: Nanos,
     /// Changes of hands.
     pub changes: u64,
+    /// Clients' packets that reached a server.
+    pub forwarded: u64,
     /// What happened, if that was asked for.
     pub trace: Vec<String>,
 }
@@ -60,14 +62,17 @@ impl Schedule {
     }
 
     /// Plays it.
-    pub fn play<M: Machine>(&self, traced: bool) -> Outcome {
+    pub fn play<M: Machine>(&self, clients: &mut Clients, traced: bool) -> Outcome {
         let random = Random::new(self.seed).fork(WIRES);
-        let clients = Clients::default();
-        let mut world =
-            World::<M>::new(self.shape.clone(), self.faults.clone(), self.peace, clients, random, traced);
+        clients.begin(self.shape.groups.len());
+        let (shape, faults) = (self.shape.clone(), self.faults.clone());
+        let playing = std::mem::take(clients);
+        let mut world = World::<M>::new(shape, faults, self.peace, playing, random, traced);
         let until = self.peace + World::<M>::settling(&self.shape);
         world.run(until);
+        *clients = std::mem::take(&mut world.clients);
         Outcome {
+            forwarded: clients.forwarded,
             broken: world.laws.broken.take(),
             events: world.events(),
             lasted: world.now,
@@ -77,17 +82,17 @@ impl Schedule {
     }
 
     /// The same schedule with as few of its faults as still break the same law.
-    pub fn shrunk<M: Machine>(&self) -> Self {
-        let Some(broken) = self.play::<M>(false).broken else { return self.clone() };
+    pub fn shrunk<M: Machine>(&self, clients: &mut Clients) -> Self {
+        let Some(broken) = self.play::<M>(clients, false).broken else { return self.clone() };
         let mut best = self.clone();
-        // What had not begun when the law was broken has nothing to do with it.
         let mut chunk = best.faults.len().max(1);
         while chunk > 0 {
             let mut at = 0;
             while at < best.faults.len() {
                 let mut fewer = best.clone();
                 fewer.faults.drain(at..(at + chunk).min(best.faults.len()));
-                let same = fewer.play::<M>(false).broken.is_some_and(|other| other.law == broken.law);
+                let same =
+                    fewer.play::<M>(clients, false).broken.is_some_and(|other| other.law == broken.law);
                 if same { best = fewer } else { at += chunk }
             }
             chunk /= 2;

@@ -19,6 +19,9 @@ use crate::wire::Wire;
 /// How often replication looks for what is new, and laws that watch the time are looked at.
 pub const TICK: Nanos = 20 * MS;
 
+/// How often reach targets are asked, at least.
+const ASKING: Nanos = 200 * MS;
+
 /// Calls of one wake-up before the machine is said to spin: far more than a wake-up has reasons.
 const RESTLESS: u32 = 200;
 
@@ -178,7 +181,7 @@ impl<M: Machine> World<M> {
             Event::Start { node } => self.start_daemon(node),
             Event::AskTargets { node } => {
                 self.ask_targets(node);
-                let often = 4 * nanos(self.shape.timers.heartbeat);
+                let often = (4 * nanos(self.shape.timers.heartbeat)).min(ASKING);
                 self.queue.push(self.now + often, Event::AskTargets { node });
             }
             Event::Reached { node, target } => self.reached(node, target),
@@ -448,6 +451,6 @@ impl<M: Machine> World<M> {
     /// How long a schedule goes on after the last fault: until the site must have settled and a returned primary may
     /// have taken over again.
     pub fn settling(shape: &Shape) -> Nanos {
-        crate::laws::settled_within(shape) + nanos(shape.stable) + shape.copying + 8 * shape.detection()
+        crate::laws::settled_within(shape) + nanos(shape.stable) + shape.copying + 2 * shape.detection()
     }
 }

@@ -370,7 +370,9 @@ impl Group {
     /// The partner is active and well: is there a reason to take over nevertheless?
     fn under_an_active(&mut self, ground: &Ground<'_>, sight: &Sight<'_>, now: Instant) -> Next {
         let (ours, theirs) = (ground.reach, sight.reach);
-        let better = ours.settled && theirs.settled && ours.up > theirs.up && sight.two_way;
+        // An old word of the partner is no reason: it may have regained its targets, or died, which is another matter.
+        let recent = sight.said.is_some_and(|(_, came)| came + ground.heartbeat * 2 > now);
+        let better = ours.settled && theirs.settled && ours.up > theirs.up && sight.two_way && recent;
         self.better_since = if better { self.better_since.or(Some(now)) } else { None };
         if let Some(since) = self.better_since {
             if since + REACH_HOLD <= now {

@@ -327,7 +327,8 @@ impl Ha {
         if self.leaving.is_some() {
             return;
         }
-        if keep {
+        // Who cannot forward has nothing to keep, and its partner is told so: it hands over instead.
+        if keep && self.link {
             for group in &mut self.groups {
                 if group.leased(now) && group.owns {
                     group.lease_until = now + DETACH_LEASE;

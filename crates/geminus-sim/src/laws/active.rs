@@ -51,6 +51,7 @@ impl<M: Machine> World<M> {
 
     /// Where nothing goes wrong, a detection and 200 ms after the second of two was started exactly one is active.
     pub(super) fn boot_together_ends_in_one_active(&mut self, group: usize, own: [bool; 2]) {
+        let heal = self.shape.heal();
         let starts = self.ends(group).map(|node| self.shape.nodes[node].starts);
         let due = starts[0].max(starts[1]) + self.shape.detection() + 200 * MS;
         // Looked at once: with the first event after it.
@@ -58,7 +59,7 @@ impl<M: Machine> World<M> {
         if self.now < due || self.now > due + crate::world::TICK || first <= self.now {
             return;
         }
-        if own[0] == own[1] && self.laws.groups[group].not_one.is_some_and(|since| since < due) {
+        if own[0] == own[1] && self.laws.groups[group].not_one.is_some_and(|since| since + heal < due) {
             self.violate("boot_together_ends_in_one_active", || {
                 format!("{} own group {} after the start", if own[0] { "two" } else { "none" }, group + 1)
             });

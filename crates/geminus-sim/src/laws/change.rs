@@ -26,7 +26,7 @@ impl<M: Machine> World<M> {
             return;
         }
         self.laws.changes += 1;
-        self.laws.nodes[index].causes[group] = Some(cause.clone());
+        self.laws.nodes[index].causes[group] = Some((cause.clone(), self.now));
         self.a_node_that_did_not_run_accuses_nobody(index, group, cause);
         self.nobody_claims_at_boot_having_heard_nobody(index, group, cause);
         self.a_returned_primary_takes_back_only_when_synchronised_and_stable(index, group, cause);
@@ -64,7 +64,7 @@ impl<M: Machine> World<M> {
         let owns = self.nodes[index].owns(group, now);
         if owns && !owned {
             self.a_standby_waits_for_the_lease_while_the_program_answers(index, group);
-            let ordered = self.laws.nodes[index].causes[group] == Some(Cause::Order);
+            let ordered = self.was_ordered(index, group);
             if self.laws.nodes[index].owes_question && !ordered {
                 self.violate("no_announcement_before_the_partner_was_asked", || {
                     format!(
@@ -135,13 +135,24 @@ impl<M: Machine> World<M> {
         }
     }
 
-    /// Reach changes hands only to who reached more.
+    /// Reach changes hands only to who reached more, as far as both could know: a target counts for who reached it at any
+    /// time in [`REACH_MEMORY`], and against who did not.
     fn equal_reach_changes_nothing(&mut self, index: usize, group: usize, cause: &Cause) {
         let Cause::Reach { ours, theirs } = *cause else { return };
-        let end = usize::from(self.shape.groups[group].backup == index);
-        let was_better = self.laws.groups[group].better[end];
-        let recently = was_better.is_some_and(|at| self.now - at <= REACH_MEMORY);
-        if ours <= theirs || !recently {
+        let node = &self.nodes[index];
+        // Who stood still remembers what was before.
+        let stood = node.thawed > 0 && node.thawed + REACH_MEMORY > self.now;
+        let horizon = if stood { node.froze } else { self.now }.saturating_sub(REACH_MEMORY);
+        let at_best = |node: usize| {
+            let targets = &self.laws.nodes[node].targets;
+            targets.iter().filter(|(reached, since)| *reached || *since >= horizon).count()
+        };
+        let at_worst = |node: usize| {
+            let targets = &self.laws.nodes[node].targets;
+            targets.iter().filter(|(reached, since)| *reached && *since < horizon).count()
+        };
+        let possible = at_best(index) > at_worst(self.other(index, group));
+        if ours <= theirs || !possible {
             self.violate("equal_reach_changes_nothing", || {
                 format!("{} takes group {} over with {ours} targets to {theirs}", name(index), group + 1)
             });
@@ -183,7 +194,7 @@ impl<M: Machine> World<M> {
         let other = self.other(index, group);
         let partner = &self.nodes[other];
         let pair = self.shape.groups[group].pair;
-        let ordered = self.laws.nodes[index].causes[group] == Some(Cause::Order);
+        let ordered = self.was_ordered(index, group);
         let silent =
             self.laws.nodes[other].silent_since.is_some_and(|since| now - since > self.shape.detection());
         let answers =
@@ -211,7 +222,7 @@ impl<M: Machine> World<M> {
         again: Option<u8>,
     ) {
         let of = &mut self.laws.nodes[index];
-        let ordered = |group: &u8| of.causes[usize::from(*group) - 1] == Some(Cause::Order);
+        let ordered = |group: &u8| matches!(of.causes[usize::from(*group) - 1], Some((Cause::Order, _)));
         let fresh = |group: &u8| !of.announced.contains(group) && !ordered(group);
         let news = again.is_some() || groups.iter().any(fresh);
         groups.clone_into(&mut of.announced);

@@ -211,6 +211,7 @@ impl<M: Machine> World<M> {
         if node.plight.frozen > 0 {
             return;
         }
+        node.thawed = now;
         if node.plight.off == 0 {
             node.clock.go(now);
         }

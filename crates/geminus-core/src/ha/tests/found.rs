@@ -115,6 +115,15 @@ fn a_daemon_that_is_told_to_leave_before_it_knows_of_its_lease_gives_it_up() {
 }
 
 #[test]
+fn a_node_that_cannot_forward_hands_over_also_for_an_upgrade() {
+    let mut world = World::settled();
+    world.tell(0, Input::Fit { link: false, warm: true });
+    world.tell(0, Input::Stop { keep: true });
+    world.run(100);
+    assert_eq!(world.active(), [false, true]);
+}
+
+#[test]
 fn who_was_gone_before_a_pause_is_asked_again_after_it() {
     let mut detector = detect::Detector::new(Timers::DEFAULT, 1, at(0));
     detector.beat(0, 1, true, at(0));
