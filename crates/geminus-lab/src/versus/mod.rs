@@ -41,7 +41,7 @@ pub struct Options {
 }
 
 /// A trial may be spoiled by the machine's other work so many times before it counts as a failure.
-const PATIENCE: usize = 4;
+const PATIENCE: usize = 25;
 /// Shares of frames lost.
 const LOSSES: [u32; 2] = [10, 30];
 

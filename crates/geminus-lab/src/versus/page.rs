@@ -131,7 +131,7 @@ fn method(text: &mut String, figures: &Figures) {
 }
 
 const METHOD: &str = "Network namespaces joined by veth pairs; the switch is a bridge, the client is behind a router. Every trial starts both nodes anew and waits until the first is active and the second ready. \
-A client asks a thousand numbered questions a second; a gap reaches from the last answered before to the first answered after the longest run without an answer, so a pause of the client itself is no gap. \
+A client asks a thousand numbered questions a second; a gap reaches from the last answered before to the first answered after the longest run without an answer, so a pause of the client itself is no gap; a trial in which the client paused within the gap for more than a tenth of it (and 8 ms) is done again. \
 With fewer than a hundred trials the 99th percentile is the longest. \
 Faults are made outside the product: `bridge link set … state 0`, the switch's end of the cable down, signals to all processes of the product, and nftables in the switch for cuts and loss. The moment of the fault moves through the interval of the timers from trial to trial.\n\n";
 

@@ -50,6 +50,8 @@ pub(super) struct Gap {
     pub(super) lost: u64,
     /// Whether answers came again.
     pub(super) over: bool,
+    /// The longest time within it in which the client did not even ask: by so much it may be too long.
+    pub(super) unasked: Duration,
 }
 
 impl Pulse {
@@ -144,6 +146,14 @@ fn receive(socket: &UdpSocket, what: Question, stop: &Stop) -> Result<Vec<u64>> 
     }
 }
 
+impl Gap {
+    fn lengthen(&mut self, length: Duration, unasked: Duration) {
+        if length > self.length {
+            (self.length, self.unasked) = (length, unasked);
+        }
+    }
+}
+
 impl Beats {
     fn new(sent_at: Vec<Duration>, back: &[u64]) -> Self {
         let mut answered = vec![false; sent_at.len()];
@@ -159,21 +169,22 @@ impl Beats {
     /// gap: only questions without an answer are.
     pub(super) fn gap_between(&self, then: Duration, end: Duration) -> Gap {
         let mut gap = Gap { over: true, ..Gap::default() };
-        let (mut last, mut missing, mut latest) = (None, 0, then);
+        let (mut last, mut missing, mut latest, mut unasked) = (None, 0, then, Duration::ZERO);
         let within = |at: &Duration| (then..end).contains(at);
         for (&at, &answered) in self.sent_at.iter().zip(&self.answered).filter(|(at, _)| within(at)) {
+            unasked = unasked.max(at - latest);
             latest = at;
             if answered {
                 let silence = if missing > 0 { at - last.unwrap_or(then) } else { Duration::ZERO };
-                gap.length = gap.length.max(silence);
-                (last, missing) = (Some(at), 0);
+                gap.lengthen(silence, unasked);
+                (last, missing, unasked) = (Some(at), 0, Duration::ZERO);
             } else {
                 missing += 1;
                 gap.lost += 1;
             }
         }
         if missing > 0 {
-            gap.length = gap.length.max(latest - last.unwrap_or(then));
+            gap.lengthen(latest - last.unwrap_or(then), unasked);
             // The very last question may simply have been cut off by the end of the trial.
             gap.over = missing <= 5;
         }
@@ -202,13 +213,16 @@ mod tests {
     #[test]
     fn a_pause_of_the_sender_is_no_gap() {
         let gap = beats(&[0, 1, 2, 3, 4, 5, 6]).gap_between(Duration::ZERO, Duration::MAX);
-        assert_eq!(gap, Gap { length: Duration::ZERO, lost: 0, over: true });
+        assert_eq!(gap, Gap { over: true, ..Gap::default() });
     }
 
     #[test]
     fn a_gap_reaches_from_answer_to_answer() {
         let gap = beats(&[0, 1, 2, 5, 6]).gap_between(Duration::ZERO, Duration::MAX);
-        assert_eq!(gap, Gap { length: Duration::from_millis(10), lost: 2, over: true });
+        assert_eq!(
+            gap,
+            Gap { length: Duration::from_millis(10), lost: 2, over: true, unasked: Duration::from_millis(8) }
+        );
     }
 
     #[test]

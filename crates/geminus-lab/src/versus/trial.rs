@@ -40,7 +40,12 @@ pub(super) struct Silence {
     pub(super) lost: u64,
     /// Whether answers came again before the end.
     pub(super) over: bool,
+    /// The longest pause of the client within the longest gap, milliseconds.
+    pub(super) unasked_ms: f64,
 }
+
+/// So long a pause of the client within a gap is no reason to do the trial again, milliseconds.
+const ASKING: f64 = 8.0;
 
 /// Faults taken in a row under loss that needs none.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -117,9 +122,17 @@ fn judge(ground: &Ground, moments: Moments, beats: &[Beats], seen: &Holders) -> 
     let Moments { happened, passed, passes } = moments;
     let before = Silence::worst(beats, Duration::ZERO, happened.saturating_sub(Duration::from_millis(5)));
     ensure!(before.lost <= 2, "{} questions had no answer before anything happened", before.lost);
+    let fault = Silence::worst(beats, happened, if passes { passed } else { Duration::MAX });
+    // A figure that is mostly the client's own pause is none.
+    ensure!(
+        fault.unasked_ms <= ASKING.max(fault.gap_ms / 10.0),
+        "the client did not ask for {:.0} of the {:.0} ms without an answer",
+        fault.unasked_ms,
+        fault.gap_ms
+    );
     let last = seen.answers.last();
     Ok(Outcome {
-        fault: Silence::worst(beats, happened, if passes { passed } else { Duration::MAX }),
+        fault,
         after: passes.then(|| Silence::worst(beats, passed, Duration::MAX)),
         asked: beats.iter().map(Beats::sent).sum(),
         both_ms: milliseconds(seen.more_than_one()),
@@ -136,6 +149,7 @@ impl Silence {
             gap_ms: gaps.iter().map(|gap| milliseconds(gap.length)).fold(0.0, f64::max),
             lost: gaps.iter().map(|gap| gap.lost).sum(),
             over: gaps.iter().all(|gap| gap.over),
+            unasked_ms: gaps.iter().max_by_key(|gap| gap.length).map_or(0.0, |gap| milliseconds(gap.unasked)),
         }
     }
 }
