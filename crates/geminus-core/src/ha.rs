@@ -179,6 +179,8 @@ pub enum Input {
         /// When the answer came.
         arrived: Instant,
     },
+    /// Somebody speaks from a partner's address and does not have this node's key.
+    Stranger,
     /// Whether this node can serve: its interface has a carrier and the program is attached (`link`); its servers'
     /// hardware addresses are known (`warm`).
     Fit {

@@ -56,6 +56,8 @@ pub(super) struct Ground<'a> {
     pub(super) recovery: Recovery,
     pub(super) stable: Duration,
     pub(super) alone_after: Duration,
+    /// Until when somebody who speaks from a partner's address may be a partner with the wrong key.
+    pub(super) stranger_until: Option<Instant>,
 }
 
 /// What is seen of the partner.
@@ -283,7 +285,10 @@ impl Group {
             Life::Mute { .. } => match sight.shown {
                 Some((shown, came)) if shown.owns() && came + shown.lease > now => {
                     let theirs = !ours || !self.outranks(ground, &shown, sight.name);
-                    if theirs {
+                    if theirs && !ours && heard_out > now {
+                        // A daemon that lives speaks in a moment; there is no need to suspect it first.
+                        Next::wait(heard_out, "the partner is asked")
+                    } else if theirs {
                         Next::step(Move::Release(Standing::Standby, Cause::PartnerClaims))
                     } else {
                         Next::step(Move::Resume(Cause::Resumed))
@@ -298,6 +303,13 @@ impl Group {
                 Next::wait(heard_out, "the partner is asked")
             }
             Life::Gone { .. } | Life::Unheard if ours => Next::step(Move::Resume(Cause::Resumed)),
+            Life::Gone { .. } | Life::Unheard if ground.stranger_until > Some(now) => {
+                let mut next = Next::hold(
+                    "somebody speaks from the partner's address with a key that this node does not have",
+                );
+                next.wake = ground.stranger_until;
+                next
+            }
             Life::Gone { .. } | Life::Unheard if !able => unable,
             Life::Gone { .. } | Life::Unheard => {
                 let alone = self.since + ground.alone_after;

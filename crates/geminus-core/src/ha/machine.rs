@@ -21,6 +21,9 @@ const EXIT_LINGER: Duration = Duration::from_millis(300);
 /// What `--detach` leaves: enough for an upgrade by hand.
 const DETACH_LEASE: Duration = crate::director::DETACH_LEASE;
 
+/// So long after somebody without the key spoke from a partner's address, that may be a partner with the wrong key.
+const STRANGER_PATIENCE: Duration = Duration::from_secs(3);
+
 /// A claim is said again so soon, for what was lost.
 const REPEATS: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(6)];
 
@@ -34,6 +37,8 @@ pub struct Ha {
     partners: Vec<Partner>,
     groups: Vec<Group>,
     reach: Reach,
+    /// When somebody without the key last spoke from a partner's address.
+    stranger: Option<Instant>,
     began: Instant,
     link: bool,
     warm: bool,
@@ -78,6 +83,7 @@ impl Ha {
             partners: config.peers.iter().map(partner).collect(),
             groups: config.groups.iter().map(group).collect(),
             reach: Reach::new(config.reach_targets, now),
+            stranger: None,
             config,
             began: now,
             link: true,
@@ -121,6 +127,7 @@ impl Ha {
                     }
                 }
             }
+            Input::Stranger => self.stranger = Some(now),
             Input::Reached { target, arrived } => self.reach.reached(target, arrived),
             Input::Fit { link, warm } => {
                 let changed = self.link != link;
@@ -489,6 +496,7 @@ impl Ha {
             recovery: self.config.recovery,
             stable: self.config.stable,
             alone_after: self.config.alone_after,
+            stranger_until: self.stranger.map(|last| last + STRANGER_PATIENCE),
         };
         let patience = (ground.heartbeat * 8).max(Duration::from_millis(400));
         let group = &mut self.groups[at];

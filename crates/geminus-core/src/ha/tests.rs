@@ -539,3 +539,25 @@ fn a_partner_whose_program_answers_before_its_daemon_is_known_is_not_reported_mi
     let told = told.expect("its daemon never speaks");
     assert!(told >= Timers::DEFAULT.detection(), "its heartbeat was on the way: told after {told:?}");
 }
+
+#[test]
+fn a_node_with_the_wrong_key_does_not_claim_what_its_partner_has() {
+    let mut world = World::settled_with(|config| config.reach_targets = 1);
+    world.kill(1);
+    // Its keys fit no more: it hears nothing it understands, and its router answers.
+    world.cut_all(true);
+    world.start(1);
+    for _ in 0..1_000 {
+        let arrived = world.now;
+        world.tell(1, Input::Reached { target: 0, arrived });
+        world.tell(1, Input::Stranger);
+        world.run(100);
+        assert!(!world.active()[1]);
+    }
+    let view = world.nodes[1].ha.as_ref().expect("it runs").view(world.now);
+    assert!(view.groups[0].waiting.as_ref().is_some_and(|why| why.contains("key")));
+    world.run(4_000);
+    let arrived = world.now;
+    world.tell(1, Input::Reached { target: 0, arrived });
+    world.until_active(1, 100);
+}

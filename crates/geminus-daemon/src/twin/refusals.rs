@@ -59,13 +59,17 @@ impl Refusals {
         self.add(SecurityNote::Foreign, count, None);
     }
 
-    /// Looks at what the program refused since it was looked last; what it refused before this daemon was, counts not.
-    pub(super) fn look(&mut self, paths: &Paths) {
+    /// Looks at what the program refused since it was looked last; what it refused before this daemon was, counts not. Says
+    /// whether somebody spoke from a partner's address without the key.
+    pub(super) fn look(&mut self, paths: &Paths) -> bool {
         let counts = PROGRAM.map(|(reason, _)| paths.seen(reason.counter()));
         let before = self.program.replace(counts).unwrap_or(counts);
         for (at, (_, what)) in PROGRAM.into_iter().enumerate() {
             self.add(what, counts[at].saturating_sub(before[at]), None);
         }
+        let strange =
+            |(_, what): &(Drop, SecurityNote)| matches!(what, SecurityNote::OtherKey | SecurityNote::Forged);
+        PROGRAM.iter().enumerate().any(|(at, kind)| strange(kind) && counts[at] > before[at])
     }
 
     fn add(&mut self, what: SecurityNote, count: u64, path: Option<PathId>) {

@@ -261,6 +261,9 @@ impl Thread {
             }
         });
         self.refusals.foreign(foreign);
+        if self.refusals.look(&self.paths) {
+            ha.handle(Input::Stranger, now);
+        }
         self.reach.drain(|target| ha.handle(Input::Reached { target, arrived: now }, now));
         let mut moved = false;
         for (at, (mac, same_link)) in met {
@@ -386,7 +389,6 @@ impl Thread {
         if let Some(line) = self.reach.mend() {
             self.warn(line);
         }
-        self.refusals.look(&self.paths);
         for refusal in self.refusals.tell(now) {
             self.tell(News::Security { what: refusal.what, path: refusal.path, count: refusal.count });
         }
