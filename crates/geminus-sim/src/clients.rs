@@ -63,7 +63,7 @@ const SYN: u8 = 2;
 const ACK: u8 = 16;
 
 /// Clients, and the tables of every node.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Clients {
     tables: Vec<HeapTables>,
     flows: Vec<Flow>,
@@ -144,12 +144,6 @@ impl Clients {
     }
 }
 
-impl Default for Clients {
-    fn default() -> Self {
-        Self { tables: Vec::new(), flows: Vec::new(), next_port: 0, forwarded: 0 }
-    }
-}
-
 impl<M: Machine> World<M> {
     /// Every client sends a packet now and then.
     pub(crate) fn talk_to_servers(&mut self) {
@@ -161,7 +155,7 @@ impl<M: Machine> World<M> {
             let group = flow.group;
             let owners = self.ends(group).map(|node| self.nodes[node].owns(group, self.now).then_some(node));
             // Where two own the addresses, neighbours disagree about whose they are.
-            let turn = (self.now / PACE) % 2 == 0;
+            let turn = (self.now / PACE).is_multiple_of(2);
             let to = if turn { owners[0].or(owners[1]) } else { owners[1].or(owners[0]) };
             if let Some(node) = to {
                 self.forward(at, node);

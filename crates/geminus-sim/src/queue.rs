@@ -42,6 +42,12 @@ impl<E> Queue<E> {
     }
 }
 
+impl<E> Default for Queue<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<E> PartialEq for Item<E> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
