@@ -154,11 +154,10 @@ impl Measured {
                 Fault::Kill | Fault::Freeze | Fault::OneWay => {}
             }
             let doubled = figures.doubled();
-            let why = if figures.fault.leaves_the_kernel() { OVERLAP } else { "" };
             must(
                 doubled == 0 || matches!(figures.fault, Fault::Goodbye | Fault::Silence),
                 format!(
-                    "{name}: two answered in {doubled} of {} trials, for {:.0} ms at most{why}",
+                    "{name}: two answered in {doubled} of {} trials, for {:.0} ms at most",
                     figures.outcomes.len(),
                     figures.longest_double()
                 ),
@@ -176,8 +175,6 @@ impl Measured {
         missed
     }
 }
-
-const OVERLAP: &str = "; meant so: the backup takes over 40 ms before the lease of a daemon that is gone ends, and both choose alike";
 
 fn too_long(fault: &str, which: &str, measured: f64, promised: f64) -> String {
     format!("{fault}: {which} {measured:.0} ms, {promised:.0} ms was promised")
