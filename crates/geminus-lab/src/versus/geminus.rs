@@ -156,7 +156,7 @@ impl Contender for Geminus {
     }
 
     fn promotions(&self, node: Twin) -> Result<u64> {
-        let active = self.twins.of(node).events()?.into_iter().filter(|event| event.kind == "active");
-        Ok(active.count() as u64)
+        let events = self.twins.of(node).events()?;
+        Ok(events.iter().filter(|event| event.kind == "went-active").count() as u64)
     }
 }

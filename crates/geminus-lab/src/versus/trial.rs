@@ -97,7 +97,11 @@ fn watch(contender: &mut dyn Contender, fault: Fault, turn: u32) -> Result<Outco
     let mut seen = observer.stop()?;
     seen.answers.retain(|answer| answer.at >= clock + happened);
     let beats = pulses.into_iter().map(Pulse::stop).collect::<Result<Vec<_>>>()?;
-    judge(&ground, moments, &beats, &seen)
+    let outcome = judge(&ground, moments, &beats, &seen)?;
+    // What counts false failovers must have counted this one.
+    let counted = contender.promotions(Twin::Beta)?;
+    ensure!(!outcome.moved || counted > 0, "the backup answers for the address and has not said so");
+    Ok(outcome)
 }
 
 /// Until the slowest reaction that the configuration allows is over, and some more.
