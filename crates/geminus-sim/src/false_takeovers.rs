@@ -9,8 +9,9 @@ use geminus_core::model::Timers;
 
 use crate::random::Random;
 
-/// Millionths of a second that a frame travels.
-const DELAY: u64 = 200;
+/// The most that a frame travels, in millionths of a second. Each takes its own time: a heartbeat that comes just when
+/// patience ends comes before the end as often as after it.
+const DELAY: u64 = 400;
 
 /// What was counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -48,6 +49,7 @@ impl FalseTakeovers {
             lost: (loss * 2f64.powi(64)) as u64,
             paths,
             suspected: false,
+            arrivals: Vec::new(),
             counted: Self::default(),
         };
         let beats = days * 86_400_000_000 / timers.heartbeat.as_micros() as u64;
@@ -66,19 +68,26 @@ struct Watch {
     lost: u64,
     paths: usize,
     suspected: bool,
+    arrivals: Vec<(Instant, usize)>,
     counted: FalseTakeovers,
 }
 
 impl Watch {
     /// Lets everything happen until a beat of the partner arrives, and then the beat.
     fn beat(&mut self, beat: u64, heartbeat: Duration) {
-        let sent = Duration::from_micros(beat * heartbeat.as_micros() as u64);
-        let arrives = Instant::from_start(sent + Duration::from_micros(DELAY));
-        self.run(arrives);
+        let sent = Instant::from_start(Duration::from_micros(beat * heartbeat.as_micros() as u64));
+        self.arrivals.clear();
         for path in 0..self.paths {
             if self.comes() {
-                self.detector.beat(path, beat, beat == 1, arrives);
+                let arrives = sent + self.travels();
+                self.arrivals.push((arrives, path));
             }
+        }
+        self.arrivals.sort_unstable();
+        for at in 0..self.arrivals.len() {
+            let (arrives, path) = self.arrivals[at];
+            self.run(arrives);
+            self.detector.beat(path, beat, beat == 1, arrives);
         }
         if self.detector.life() == Life::Alive {
             self.suspected = false;
@@ -93,7 +102,8 @@ impl Watch {
             while let Some((path, probe)) = self.detector.poll_probe(now) {
                 // There and back.
                 if self.comes() && self.comes() {
-                    self.detector.answer(path, probe, now + Duration::from_micros(2 * DELAY));
+                    let arrives = now + self.travels() + self.travels();
+                    self.detector.answer(path, probe, arrives);
                 }
             }
         }
@@ -113,6 +123,10 @@ impl Watch {
             }
             _ => {}
         }
+    }
+
+    const fn travels(&mut self) -> Duration {
+        Duration::from_micros(self.random.below(DELAY))
     }
 
     const fn comes(&mut self) -> bool {
@@ -143,11 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn where_loss_is_heavy_the_count_is_near_the_formula() {
+    fn where_loss_is_heavy_the_count_is_near_the_formula_and_not_above_it() {
         let timers = Timers { probes: 3, ..Timers::DEFAULT };
         let counted = FalseTakeovers::days(2, 0.3, 1, timers, 1);
         let wanted = formula(0.3, 1, timers) * 2.0;
         let ratio = counted.takeovers as f64 / wanted;
-        assert!((0.7..1.4).contains(&ratio), "{counted:?}, {wanted} by the formula");
+        // A heartbeat that comes while the probes are out refutes the suspicion too, which the formula leaves out.
+        assert!((0.45..1.05).contains(&ratio), "{counted:?}, {wanted} by the formula");
     }
 }
