@@ -520,7 +520,12 @@ impl Group {
 
     fn yielding(&self, ground: &Ground<'_>, sight: &Sight<'_>, now: Instant) -> Next {
         let taken = sight.life == Life::Alive
-            && sight.said.is_some_and(|(said, _)| said.standing == Standing::Active);
+            && sight.said.is_some_and(|(said, _)| match said.standing {
+                Standing::Active => true,
+                // Its daemon was started anew within its lease and will go on.
+                Standing::Starting => !said.lease.is_zero() && sight.fit,
+                _ => false,
+            });
         if !taken && !ground.leaving && ground.link {
             let failed = self.since.max(self.resumed) + ground.detection * 2;
             let gone = matches!(sight.life, Life::Gone { .. } | Life::Unheard);

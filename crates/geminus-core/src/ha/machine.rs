@@ -133,7 +133,8 @@ impl Ha {
                 let changed = self.link != link;
                 (self.link, self.warm) = (link, warm);
                 if changed {
-                    self.speak(now);
+                    // Said at once, but after everything was taken in: a carrier that flapped is no news.
+                    self.extra.push_front(now);
                 }
             }
             Input::Sync { peer, sync } => {
@@ -241,6 +242,8 @@ impl Ha {
         }
         self.effects.push_back(Effect::Tell(HaEvent::Paused(late)));
         self.partners.iter_mut().for_each(|partner| partner.detector.doubt(now));
+        self.reach.doubt(now);
+        self.effects.push_back(Effect::ProbeReach);
         for group in self.groups.iter_mut() {
             group.listening = now;
             group.wake_up(now);

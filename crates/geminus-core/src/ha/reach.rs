@@ -66,6 +66,12 @@ impl Reach {
         }
     }
 
+    /// This node did not run for long: its score is an old one, and is believed again once it has stood anew.
+    pub(super) const fn doubt(&mut self, now: Instant) {
+        self.changed = now;
+        self.score.settled = false;
+    }
+
     /// Counts anew; returns the score before if it is another now.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Option<ReachScore> {
         let believed = self.believed().map(|until| until.is_some_and(|until| until > now)).collect();
@@ -147,6 +153,21 @@ mod tests {
         reach.handle_timeout(at(1_300));
         assert_eq!(reach.tells_since(at(1_200)), Some(false), "nobody answered since");
         assert_eq!(reach.score().up, 1, "and nobody is to blame yet");
+    }
+
+    #[test]
+    fn a_score_from_before_a_long_pause_is_not_believed_before_it_has_stood_again() {
+        let mut reach = Reach::new(1, at(0));
+        reach.reached(0, at(10));
+        reach.handle_timeout(at(10));
+        reach.handle_timeout(at(700));
+        assert!(reach.score().settled);
+        reach.excuse(at(5_000));
+        reach.doubt(at(5_000));
+        reach.handle_timeout(at(5_099));
+        assert!(!reach.score().settled);
+        reach.handle_timeout(at(5_100));
+        assert!(reach.score().settled);
     }
 
     #[test]
