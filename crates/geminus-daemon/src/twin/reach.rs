@@ -13,6 +13,12 @@ use crate::kernel::calls;
 /// How often each target is asked.
 const EVERY: Duration = Duration::from_millis(200);
 
+/// How often a target is asked that did not answer: a lost question must not count for more than it is.
+const URGENT: Duration = Duration::from_millis(50);
+
+/// So many questions in a row are urgent; a target that answers none of them is not there.
+const URGENT_MOST: u32 = 16;
+
 /// Longest answer that is read: an IP header with options, ours, and room.
 const ANSWER: usize = 256;
 
@@ -39,6 +45,19 @@ pub(super) struct Reach {
 struct Target {
     address: IpAddr,
     due: Instant,
+    /// Questions on the schedule since the last answer.
+    unanswered: u32,
+}
+
+impl Target {
+    /// When it is asked again after it was asked now.
+    const fn pause(&self) -> Duration {
+        match self.unanswered {
+            0 | 1 => EVERY,
+            2..=URGENT_MOST => URGENT,
+            _ => EVERY,
+        }
+    }
 }
 
 impl Reach {
@@ -49,7 +68,8 @@ impl Reach {
     /// These targets, from now on, asked one after the other.
     pub(super) fn configure(&mut self, targets: &[IpAddr], now: Instant) {
         let gap = EVERY / u32::try_from(targets.len()).unwrap_or(1).max(1);
-        let target = |(at, &address): (usize, &IpAddr)| Target { address, due: now + gap * at as u32 };
+        let target =
+            |(at, &address): (usize, &IpAddr)| Target { address, due: now + gap * at as u32, unanswered: 0 };
         self.targets = targets.iter().enumerate().map(target).collect();
     }
 
@@ -79,8 +99,11 @@ impl Reach {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         for at in 0..self.targets.len() {
             if self.targets[at].due <= now {
+                let target = &mut self.targets[at];
+                target.unanswered = target.unanswered.saturating_add(1);
+                let pause = target.pause();
                 // Late is late: what was not asked meanwhile is not asked in one lump.
-                self.targets[at].due = (self.targets[at].due + EVERY).max(now + EVERY / 2);
+                target.due = (target.due + pause).max(now + pause / 2);
                 self.ask(at);
             }
         }
@@ -103,17 +126,20 @@ impl Reach {
     }
 
     /// Reads every answer that came and was not read; `hear` gets the number of the target.
-    pub(super) fn drain(&self, mut hear: impl FnMut(u32)) {
+    pub(super) fn drain(&mut self, mut hear: impl FnMut(u32)) {
+        let targets = &mut self.targets;
         let mut buffer = [0; ANSWER];
         for socket in self.ipv4.iter().chain(&self.ipv6) {
             for _ in 0..GO {
                 match socket.recv_from(&mut buffer) {
                     Ok((length, from)) => {
                         let target = answer(from.is_ipv4(), &buffer[..length.min(ANSWER)], self.secret);
-                        let is_asked = |at: &u32| {
-                            self.targets.get(*at as usize).is_some_and(|target| target.address == from.ip())
-                        };
-                        target.filter(is_asked).into_iter().for_each(&mut hear);
+                        let Some(at) = target else { continue };
+                        let asked = targets.get_mut(at as usize).filter(|target| target.address == from.ip());
+                        if let Some(target) = asked {
+                            target.unanswered = 0;
+                            hear(at);
+                        }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     // An error of the network about an earlier request.
@@ -174,6 +200,25 @@ fn answer(is_ipv4: bool, packet: &[u8], secret: u64) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_that_misses_one_is_asked_more_often_for_a_while() {
+        let at = |ms: u64| Instant::from_start(Duration::from_millis(ms));
+        let mut reach = Reach::new(1);
+        reach.configure(&["192.0.2.1".parse().unwrap()], at(0));
+        let mut asked = Vec::new();
+        for ms in 0..3_000 {
+            if reach.poll_timeout().is_some_and(|due| due <= at(ms)) {
+                reach.handle_timeout(at(ms));
+                asked.push(ms);
+            }
+        }
+        assert_eq!(asked[..5], [0, 200, 250, 300, 350]);
+        assert_eq!(asked[asked.len() - 1] - asked[asked.len() - 2], 200, "it is not there");
+        reach.targets[0].unanswered = 0;
+        reach.handle_timeout(reach.poll_timeout().unwrap());
+        assert_eq!(reach.targets[0].pause(), EVERY);
+    }
 
     const SECRET: u64 = 0x0123_4567_89ab_cdef;
 
