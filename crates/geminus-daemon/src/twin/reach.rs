@@ -256,6 +256,7 @@ mod tests {
         assert_eq!(reach.poll_timeout(), Some(at(0)));
         reach.handle_timeout(at(0));
         assert_eq!(reach.poll_timeout(), Some(at(100)));
+        reach.targets.iter_mut().for_each(|target| target.unanswered = 0);
         reach.handle_timeout(at(5_000));
         assert_eq!(reach.poll_timeout(), Some(at(5_100)), "once, not twenty-five times");
         let before = reach.sequence;
