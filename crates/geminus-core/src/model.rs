@@ -86,13 +86,13 @@ impl Timers {
         probes: 10,
         confirm: Duration::from_millis(50),
     };
-    /// Noticed after 30 ms, believed after 47 ms: the half interval that a death falls into on average included, a
-    /// takeover is felt as 45 ms.
+    /// Noticed after 30 ms, believed after 45 ms: the half interval that a death falls into on average included, a
+    /// takeover is felt as 43 ms.
     pub const FAST: Self = Self {
         heartbeat: Duration::from_millis(10),
         suspect: 3,
         probes: 10,
-        confirm: Duration::from_millis(17),
+        confirm: Duration::from_millis(15),
     };
 
     /// From the last sign of life to the takeover.

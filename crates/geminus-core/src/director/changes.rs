@@ -201,7 +201,7 @@ mod tests {
             of_sites(&before, &site(&after), "beta"),
             [
                 "heartbeat 10 ms -> 50 ms",
-                "confirm 17 ms -> 50 ms",
+                "confirm 15 ms -> 50 ms",
                 "port of partners 4870 -> 4871",
                 "announce gratuitous -> virtual-mac",
                 "key file of heartbeats none -> /k",
