@@ -155,7 +155,7 @@ fn paths_of_the_file_belong_to_the_nodes_in_its_order() {
         site.ha.paths,
         [Path { nodes: nodes(), addresses: [a, b] }, Path { nodes: nodes(), addresses: [c, d] }]
     );
-    assert_eq!(site.ha.timers.detection(), Duration::from_millis(47));
+    assert_eq!(site.ha.timers.detection(), Duration::from_millis(45));
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn the_page_says_who_takes_over_from_whom_and_when() {
     };
     insta::assert_snapshot!(page::render(&sound, EYES));
     let value: serde_json::Value = serde_json::from_str(&json(&sound, true)).expect("JSON");
-    assert_eq!(value["availability"]["timers"]["detection"], 0.047);
+    assert_eq!(value["availability"]["timers"]["detection"], 0.045);
     assert_eq!(value["availability"]["groups"][1]["clusters"][0], "mail");
     assert_eq!(value["availability"]["pairs"][0]["paths"][1][0], "2001:db8:2::1");
     assert_eq!(value["services"][0]["backup"], "beta");
