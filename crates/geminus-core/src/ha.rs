@@ -97,6 +97,16 @@ pub enum Role {
     Primary,
 }
 
+impl Role {
+    /// The word used in output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Primary => "primary",
+        }
+    }
+}
+
 /// What a node is for a group right now. The numbers are on the wire and in the data plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]

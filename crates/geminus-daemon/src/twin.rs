@@ -4,6 +4,7 @@
 //! store into shared memory, and announces addresses. It touches no disk, resolves no name, writes no log, and waits for
 //! nobody: the driver hands it [`Command`]s and takes its [`News`] when it has time to.
 
+mod answers;
 mod datagram;
 mod net;
 mod reach;

@@ -316,7 +316,8 @@ impl Detector {
         self.heard().unwrap_or(Instant::START).max(self.excused) + self.timers.heartbeat * self.timers.suspect
     }
 
-    fn path_patience(&self) -> Duration {
+    /// How long a path may be silent and still count as up.
+    pub(super) fn path_patience(&self) -> Duration {
         (self.timers.heartbeat * PATH_BEATS.max(self.timers.suspect + 1)).max(PATH_LEAST)
     }
 

@@ -1,25 +1,21 @@
 //! One node: its partners, its groups, its beats.
 
+mod act;
+mod configure;
+mod exit;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use self::exit::Leaving;
 use super::detect::Life;
-use super::group::{Ground, Group, Move, Sight, YIELD};
+use super::group::{Ground, Group, Move, Sight};
 use super::partner::Partner;
 use super::reach::Reach;
 use super::{
     Adopted, Beat, Cause, Config, Effect, GroupView, HaEvent, HaView, Heard, Input, Instant, PathId, Role,
     Standing, SyncView,
 };
-
-/// A planned exit waits so long for the partner to take over.
-const EXIT_PATIENCE: Duration = Duration::from_secs(1);
-
-/// After the partner took over, an exit forwards what still comes for so long: its first announcements are heard by then.
-const EXIT_LINGER: Duration = Duration::from_millis(300);
-
-/// What `--detach` leaves: enough for an upgrade by hand.
-const DETACH_LEASE: Duration = crate::director::DETACH_LEASE;
 
 /// So long after somebody without the key spoke from a partner's address, that may be a partner with the wrong key.
 const STRANGER_PATIENCE: Duration = Duration::from_secs(3);
@@ -55,14 +51,6 @@ pub struct Ha {
     late: u64,
     latest: Duration,
     effects: VecDeque<Effect>,
-}
-
-/// An exit under way.
-#[derive(Debug, Clone, Copy)]
-struct Leaving {
-    by: Instant,
-    /// When the last group was seen in the partner's hands.
-    handed: Option<Instant>,
 }
 
 impl Ha {
@@ -203,11 +191,7 @@ impl Ha {
         };
         HaView {
             groups: self.groups.iter().map(group).collect(),
-            peers: self
-                .partners
-                .iter()
-                .map(|partner| partner.view(self.config.digest, self.path_patience()))
-                .collect(),
+            peers: self.partners.iter().map(|partner| partner.view(self.config.digest)).collect(),
             reach: self.reach.score(),
             late: self.late,
             latest: self.latest,
@@ -217,10 +201,6 @@ impl Ha {
     /// What a node is for a group now.
     pub fn standing(&self, group: u8) -> Option<Standing> {
         self.groups.iter().find(|of| of.config.number == group).map(|of| of.standing)
-    }
-
-    fn path_patience(&self) -> Duration {
-        (self.config.timers.heartbeat * 8).max(Duration::from_millis(400))
     }
 
     /// A wake-up that comes late tells about this node and about nobody else.
@@ -312,7 +292,7 @@ impl Ha {
                 "see its interface and the program in `geminus status`",
             );
         }
-        if alive && !partner.two_way(self.path_patience()) {
+        if alive && !partner.two_way() {
             return self.refuse(
                 number,
                 "the partner does not hear this node by any path, so both would be active",
@@ -331,112 +311,6 @@ impl Ha {
 
     fn refuse(&mut self, group: u8, why: &str, hint: &str) {
         self.tell(HaEvent::Refused { group, why: why.to_owned(), hint: hint.to_owned() });
-    }
-
-    fn stop(&mut self, keep: bool, now: Instant) {
-        if self.leaving.is_some() {
-            return;
-        }
-        // Who cannot forward has nothing to keep, and its partner is told so: it hands over instead.
-        if keep && self.link {
-            for group in &mut self.groups {
-                if group.leased(now) && group.owns {
-                    group.lease_until = now + DETACH_LEASE;
-                    self.effects.push_back(Effect::Set {
-                        group: group.config.number,
-                        lease: DETACH_LEASE,
-                        owns: true,
-                        standing: Standing::Active,
-                        epoch: group.epoch,
-                    });
-                }
-            }
-            self.speak(now);
-            return self.leave();
-        }
-        self.leaving = Some(Leaving { by: now + EXIT_PATIENCE, handed: None });
-        for group in &mut self.groups {
-            group.leaving = true;
-        }
-        self.settle(now);
-        self.speak_again(now);
-    }
-
-    fn leave(&mut self) {
-        self.left = true;
-        self.effects.push_back(Effect::Left);
-    }
-
-    /// Whether an exit has nothing more to wait for; sets when to look again.
-    fn may_leave(&mut self, now: Instant) -> bool {
-        let Some(mut leaving) = self.leaving else { return false };
-        let to_hand_over = self.groups.iter().filter(|group| group.leased(now));
-        let mut waits = false;
-        let mut any = false;
-        for group in to_hand_over {
-            let Some(partner) = self.partners.get(group.config.peer) else { continue };
-            if partner.detector.life() != Life::Alive || !partner.fit {
-                continue;
-            }
-            any = true;
-            let taken = partner.said.get(&group.config.number);
-            waits |= !taken.is_some_and(|(said, _)| said.standing == Standing::Active);
-        }
-        if !any || leaving.by <= now {
-            return true;
-        }
-        if waits {
-            self.want(leaving.by);
-            return false;
-        }
-        let until = *leaving.handed.get_or_insert(now) + EXIT_LINGER;
-        self.leaving = Some(leaving);
-        self.want(until);
-        until <= now
-    }
-
-    fn configure(&mut self, config: Config, now: Instant) {
-        let mut partners = std::mem::take(&mut self.partners);
-        let mut groups = std::mem::take(&mut self.groups);
-        let names: Vec<_> = partners.iter().map(|partner| partner.config.name.clone()).collect();
-        for of in &config.groups {
-            let name = &config.peers[of.peer].name;
-            let same = |group: &Group| {
-                group.config.role == of.role && names.get(group.config.peer).is_some_and(|peer| peer == name)
-            };
-            let found = groups.iter().position(same).map(|at| groups.swap_remove(at));
-            let mut group = found.unwrap_or_else(|| Group::new(of.clone(), now));
-            if group.config.number != of.number {
-                self.effects.push_back(given_up(&group));
-                group.renew_at = now;
-            }
-            group.config = of.clone();
-            self.groups.push(group);
-        }
-        for group in &groups {
-            self.effects.push_back(given_up(group));
-        }
-        for of in &config.peers {
-            let found = partners.iter().position(|partner| partner.config.name == of.name);
-            let mut partner = found
-                .map_or_else(|| Partner::new(of.clone(), config.timers, now), |at| partners.swap_remove(at));
-            partner.detector.configure(config.timers, of.paths);
-            partner.config = of.clone();
-            self.partners.push(partner);
-        }
-        self.reach.configure(config.reach_targets, now);
-        let told: Vec<_> = self.partners.iter().map(|partner| partner.digest).collect();
-        for (peer, theirs) in told.into_iter().enumerate() {
-            let agreed = theirs.map(|theirs| theirs == self.config.digest);
-            match (agreed, theirs.map(|theirs| theirs == config.digest)) {
-                (Some(true), Some(false)) => self.tell(HaEvent::ConfigDiffers { peer }),
-                (Some(false), Some(true)) => self.tell(HaEvent::ConfigAgrees { peer }),
-                _ => {}
-            }
-        }
-        self.config = config;
-        self.tell_owned(None);
-        self.speak(now);
     }
 
     /// Looks at every group until nothing is due, and notes when to look again.
@@ -501,7 +375,6 @@ impl Ha {
             alone_after: self.config.alone_after,
             stranger_until: self.stranger.map(|last| last + STRANGER_PATIENCE),
         };
-        let patience = (ground.heartbeat * 8).max(Duration::from_millis(400));
         let group = &mut self.groups[at];
         let Some(partner) = self.partners.get(group.config.peer) else { return (None, None) };
         let on_the_network = match partner.detector.life() {
@@ -509,147 +382,9 @@ impl Ha {
             _ => None,
         };
         let sight: Sight<'_> =
-            partner.sight(group.config.number, self.config.digest, patience, self.began, on_the_network);
+            partner.sight(group.config.number, self.config.digest, self.began, on_the_network);
         let next = group.next(&ground, &sight, now);
         (next.step, next.wake.filter(|wake| *wake > now))
-    }
-
-    fn step(&mut self, at: usize, step: Move, now: Instant) {
-        let seen = self.seen_epoch(at);
-        let lease = self.config.lease;
-        let group = &mut self.groups[at];
-        match step {
-            Move::Activate(cause) => {
-                group.epoch = group.epoch.max(seen) + 1;
-                group.count_hand_over(now);
-                self.own(at, cause, now);
-                self.speak_again(now);
-            }
-            Move::Resume(cause) => {
-                self.own(at, cause, now);
-                self.speak_again(now);
-            }
-            Move::Renew => {
-                let asked = group.asking.take().is_some();
-                group.renew(lease, self.config.timers.heartbeat, now);
-                let set = group.set(now);
-                self.effects.push_back(set);
-                if asked {
-                    self.tell_owned(None);
-                }
-            }
-            Move::Yield(cause) => {
-                let duel = group.duel.take();
-                group.owns = false;
-                group.lease_until = now + YIELD;
-                group.asking = None;
-                group.count_hand_over(now);
-                if cause == Cause::PartnerClaims {
-                    let began = duel.unwrap_or(now);
-                    let event =
-                        HaEvent::Duel { group: group.config.number, won: false, lasted: now.since(began) };
-                    self.tell(event);
-                }
-                self.become_(at, Standing::Yielding, cause, now);
-                let set = self.groups[at].set(now);
-                self.effects.push_back(set);
-                self.tell_owned(None);
-                self.speak_again(now);
-            }
-            Move::Release(standing, cause) => {
-                let was_active = group.standing == Standing::Active;
-                group.owns = false;
-                group.lease_until = now;
-                group.asking = None;
-                group.listening = now;
-                self.become_(at, standing, cause, now);
-                let set = self.groups[at].set(now);
-                self.effects.push_back(set);
-                self.tell_owned(None);
-                if was_active {
-                    self.groups[at].count_hand_over(now);
-                    self.speak_again(now);
-                }
-            }
-            Move::Call(standing, cause) => {
-                // Whoever comes from suspicion listens anew before it concludes that nobody is active.
-                group.listening = now;
-                self.become_(at, standing, cause, now);
-                let set = self.groups[at].set(now);
-                self.effects.push_back(set);
-                if standing == Standing::Suspecting {
-                    self.speak(now);
-                }
-            }
-            Move::Isolated => {
-                group.held_back = true;
-                let event = HaEvent::Isolated { group: group.config.number };
-                self.tell(event);
-            }
-            Move::DuelBegins => group.duel = Some(now),
-            Move::DuelWon => {
-                let lasted = group.duel.take().map(|began| now.since(began)).unwrap_or_default();
-                let number = group.config.number;
-                self.tell(HaEvent::Duel { group: number, won: true, lasted });
-                self.tell_owned(Some(number));
-            }
-        }
-    }
-
-    fn own(&mut self, at: usize, cause: Cause, now: Instant) {
-        let (lease, heartbeat) = (self.config.lease, self.config.timers.heartbeat);
-        let group = &mut self.groups[at];
-        group.owns = true;
-        group.asking = None;
-        group.duel = None;
-        group.renew(lease, heartbeat, now);
-        self.become_(at, Standing::Active, cause, now);
-        let set = self.groups[at].set(now);
-        // The data plane first: nothing stands between the decision and the write.
-        self.effects.push_back(set);
-        self.tell_owned(None);
-    }
-
-    fn become_(&mut self, at: usize, standing: Standing, cause: Cause, now: Instant) {
-        let group = &mut self.groups[at];
-        let event = HaEvent::Changed {
-            group: group.config.number,
-            name: group.config.name.clone(),
-            from: group.standing,
-            to: standing,
-            cause: cause.clone(),
-            lasted: now.since(group.since),
-            epoch: group.epoch,
-        };
-        group.held_back = false;
-        group.duel = None;
-        group.standing = standing;
-        group.since = now;
-        group.because = cause;
-        self.tell(event);
-    }
-
-    /// The highest epoch that the partner was heard to have.
-    fn seen_epoch(&self, at: usize) -> u64 {
-        let group = &self.groups[at].config;
-        let Some(partner) = self.partners.get(group.peer) else { return 0 };
-        let said = partner.said.get(&group.number).map_or(0, |(said, _)| said.epoch);
-        let shown = partner.shown.get(&group.number).map_or(0, |(shown, _)| shown.epoch);
-        said.max(shown)
-    }
-
-    /// Tells whose addresses are announced, if that changed or neighbours are to be told again.
-    fn tell_owned(&mut self, again: Option<u8>) {
-        let owned: Vec<_> = self
-            .groups
-            .iter()
-            .filter(|group| group.standing == Standing::Active && group.asking.is_none())
-            .map(|group| group.config.number)
-            .collect();
-        if owned != self.owned || again.is_some() {
-            self.owned.clone_from(&owned);
-            self.effects.push_back(Effect::Own { groups: owned, again });
-        }
     }
 
     fn tell_lives(&mut self, now: Instant) {
@@ -727,69 +462,6 @@ impl Ha {
                 let path = PathId { peer, path };
                 self.effects.push_back(Effect::Send { path, beat: beat.clone() });
             }
-        }
-    }
-}
-
-impl Group {
-    fn renew(&mut self, lease: Duration, heartbeat: Duration, now: Instant) {
-        self.lease_until = now + lease;
-        self.renew_at = now + heartbeat;
-    }
-
-    /// What the data plane is to say.
-    fn set(&self, now: Instant) -> Effect {
-        Effect::Set {
-            group: self.config.number,
-            lease: self.lease_until.since(now),
-            owns: self.owns,
-            standing: self.standing,
-            epoch: self.epoch,
-        }
-    }
-}
-
-/// What the data plane is to say of a group that this node has no part in any more.
-fn given_up(group: &Group) -> Effect {
-    Effect::Set {
-        group: group.config.number,
-        lease: Duration::ZERO,
-        owns: false,
-        standing: Standing::Standby,
-        epoch: group.epoch,
-    }
-}
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Silence { silent, probes } => {
-                write!(f, "the partner is silent for {} ms, {probes} probes unanswered", silent.as_millis())
-            }
-            Self::LeaseOver => f.write_str("the partner's daemon is dead and its lease is over"),
-            Self::Goodbye => f.write_str("the partner gave it up"),
-            Self::Reach { ours, theirs } => {
-                write!(f, "this node reaches {ours} targets, the partner {theirs}")
-            }
-            Self::Order => f.write_str("an operator ordered it"),
-            Self::Recovery => f.write_str("the returned primary took it again"),
-            Self::Boot => f.write_str("nobody was active"),
-            Self::Alone => f.write_str("no partner is heard"),
-            Self::Resumed => f.write_str("the lease of the daemon before was still running"),
-            Self::PartnerClaims => f.write_str("the partner is active"),
-            Self::Unfit => f.write_str("this node cannot forward"),
-            Self::Stopping => f.write_str("this node stops"),
-            Self::Paused(pause) => write!(f, "this node did not run for {} ms", pause.as_millis()),
-        }
-    }
-}
-
-impl Role {
-    /// The word used in output.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Backup => "backup",
-            Self::Primary => "primary",
         }
     }
 }

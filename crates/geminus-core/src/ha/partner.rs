@@ -88,14 +88,15 @@ impl Partner {
     }
 
     /// Whether it hears this node by a path.
-    fn hears_us(&self, path: usize, patience: std::time::Duration) -> bool {
+    fn hears_us(&self, path: usize) -> bool {
+        let patience = self.detector.path_patience();
         self.detector.is_up(path)
             && self.heard.get(path).is_some_and(|(heard, _)| heard.sequence > 0 && heard.ago <= patience)
     }
 
     /// Whether some path works in both directions.
-    pub(super) fn two_way(&self, patience: std::time::Duration) -> bool {
-        (0..self.config.paths).any(|path| self.hears_us(path, patience))
+    pub(super) fn two_way(&self) -> bool {
+        (0..self.config.paths).any(|path| self.hears_us(path))
     }
 
     /// How far replication is, by the worse of both accounts.
@@ -114,7 +115,6 @@ impl Partner {
         &self,
         group: u8,
         digest: u64,
-        patience: std::time::Duration,
         began: Instant,
         we_are_on_the_network: Option<bool>,
     ) -> Sight<'_> {
@@ -129,7 +129,7 @@ impl Partner {
             shown: self.shown.get(&group).copied(),
             fit: self.fit,
             reach: self.reach,
-            two_way: self.two_way(patience),
+            two_way: self.two_way(),
             same_config: self.digest.is_none_or(|theirs| theirs == digest),
             sync: self.sync(),
             silent_since: self.detector.heard().max(newest_answer).unwrap_or(began),
@@ -139,11 +139,11 @@ impl Partner {
     }
 
     /// What is shown of it.
-    pub(super) fn view(&self, digest: u64, patience: std::time::Duration) -> PeerView {
+    pub(super) fn view(&self, digest: u64) -> PeerView {
         let path = |path| PathView {
             heard: self.detector.heard_by(path),
             up: self.detector.is_up(path),
-            heard_by_peer: self.hears_us(path, patience),
+            heard_by_peer: self.hears_us(path),
             loss: self.detector.loss(path),
             round_trip: self.detector.round_trip(path),
         };

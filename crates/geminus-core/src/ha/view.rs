@@ -218,3 +218,27 @@ pub enum HaEvent {
         hint: String,
     },
 }
+
+impl std::fmt::Display for Cause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Silence { silent, probes } => {
+                write!(f, "the partner is silent for {} ms, {probes} probes unanswered", silent.as_millis())
+            }
+            Self::LeaseOver => f.write_str("the partner's daemon is dead and its lease is over"),
+            Self::Goodbye => f.write_str("the partner gave it up"),
+            Self::Reach { ours, theirs } => {
+                write!(f, "this node reaches {ours} targets, the partner {theirs}")
+            }
+            Self::Order => f.write_str("an operator ordered it"),
+            Self::Recovery => f.write_str("the returned primary took it again"),
+            Self::Boot => f.write_str("nobody was active"),
+            Self::Alone => f.write_str("no partner is heard"),
+            Self::Resumed => f.write_str("the lease of the daemon before was still running"),
+            Self::PartnerClaims => f.write_str("the partner is active"),
+            Self::Unfit => f.write_str("this node cannot forward"),
+            Self::Stopping => f.write_str("this node stops"),
+            Self::Paused(pause) => write!(f, "this node did not run for {} ms", pause.as_millis()),
+        }
+    }
+}

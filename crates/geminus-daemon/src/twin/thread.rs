@@ -20,6 +20,7 @@ use geminus_packet::twin::Head;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
 
+use super::answers::Answers;
 use super::datagram::Datagram;
 use super::net::Net;
 use super::reach::Reach;
@@ -39,9 +40,6 @@ const COMMANDS: usize = 64;
 
 /// Announcements sent in one turn: less than a tenth of a millisecond, so that no heartbeat is late for them.
 const ANNOUNCEMENTS: usize = 16;
-
-/// Probes whose answers are waited for, counted back from the newest.
-const WAITED_FOR: u64 = 64;
 
 /// A partner that says hello is answered at once, but not more often: what it needs is in every heartbeat anyway.
 const HELLO: Duration = Duration::from_millis(20);
@@ -85,36 +83,6 @@ struct Partner {
     greeted: Instant,
     /// What the program knows of the paths to it.
     told: Conversation,
-}
-
-/// Which probes were answered: an answer counts once.
-#[derive(Debug, Default)]
-struct Answers {
-    newest: u64,
-    /// Bit n: the probe n before the newest was not answered yet.
-    open: u64,
-}
-
-impl Answers {
-    fn asked(&mut self, probe: u64) {
-        let ahead = probe.saturating_sub(self.newest);
-        self.open = if ahead < WAITED_FOR { self.open << ahead | 1 } else { 1 };
-        self.newest = self.newest.max(probe);
-    }
-
-    /// Whether it is the first answer to a probe that is waited for.
-    fn answered(&mut self, probe: u64) -> bool {
-        let Some(behind) = self.newest.checked_sub(probe).filter(|behind| *behind < WAITED_FOR) else {
-            return false;
-        };
-        let first = self.open >> behind & 1 != 0;
-        self.open &= !(1 << behind);
-        first
-    }
-
-    const fn floor(&self) -> u64 {
-        self.newest.saturating_sub(WAITED_FOR)
-    }
 }
 
 impl Thread {
@@ -487,32 +455,5 @@ fn adopted(leases: &Leases, group: u8) -> Adopted {
         lease: reading.lease,
         epoch: reading.epoch,
         standing: Standing::from_number(reading.standing).unwrap_or(Standing::Standby),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_counts_once() {
-        let mut answers = Answers::default();
-        (1..=10).for_each(|probe| answers.asked(probe));
-        assert!(answers.answered(7));
-        assert!(!answers.answered(7), "sent again by somebody");
-        assert!(answers.answered(10) && answers.answered(1));
-        assert!(!answers.answered(11), "never asked");
-        assert!(!answers.answered(0), "never asked");
-    }
-
-    #[test]
-    fn an_answer_that_comes_too_late_does_not_count() {
-        let mut answers = Answers::default();
-        (1..=100).for_each(|probe| answers.asked(probe));
-        assert_eq!(answers.floor(), 36);
-        assert!(!answers.answered(36) && answers.answered(37));
-        answers.asked(1_000);
-        assert!(!answers.answered(100), "numbers in between were never asked");
-        assert!(answers.answered(1_000));
     }
 }

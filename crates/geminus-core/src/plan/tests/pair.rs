@@ -269,3 +269,30 @@ fn a_node_with_many_partners_has_every_path_at_its_one_address() {
     twin.apply(&site);
     assert_eq!((twin.end("198.51.100.11"), twin.end("198.51.100.13")), (None, Some((u16::MAX, 4870))));
 }
+
+#[test]
+fn a_group_has_a_hardware_address_of_its_own_only_where_the_site_says_so() {
+    let mut site = mutual();
+    let group = site.groups()[0].clone();
+    let mac = |twin: &Twin, group: u8| twin.tables.group(group.into()).expect("there is a group").mac.load();
+    let mut twins = ["alpha", "beta"].map(|name| Twin::new(name, &site));
+    assert!(twins.iter().all(|twin| mac(twin, group.number) == 0));
+    site.ha.announce = crate::model::Announce::VirtualMac;
+    twins.iter_mut().for_each(|twin| twin.apply(&site));
+    let own = mac_word(SiteKey::new([7; 32]).virtual_mac(&group.primary, &group.backup));
+    assert!(twins.iter().all(|twin| mac(twin, group.number) == own && mac(twin, 0) == 0), "the same on both");
+    site.ha.announce = crate::model::Announce::Gratuitous;
+    twins.iter_mut().for_each(|twin| twin.apply(&site));
+    assert!(twins.iter().all(|twin| mac(twin, group.number) == 0));
+}
+
+#[test]
+fn a_node_is_quiet_before_its_partner_takes_over_from_a_lease_nobody_renews() {
+    let site = mutual();
+    let twin = Twin::new("alpha", &site);
+    let globals = twin.tables.globals().expect("there are settings");
+    let tick = std::time::Duration::from_secs(1) / 250;
+    let quiet = tick * globals.hand_over.load() as u32;
+    // The partner may read the lease a tick late, and the node its clock.
+    assert!(quiet >= crate::ha::TAKEOVER_MARGIN + tick, "{quiet:?}");
+}
