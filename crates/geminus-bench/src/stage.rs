@@ -71,6 +71,7 @@ impl Stage {
             key: &key,
             ha_keys: &HaKeys::from_site(&key),
             overrides: &Overrides::default(),
+            rulings: &geminus_core::plan::Rulings::default(),
             links: &links,
             mac: NODE,
             ticks: loaded.tick_rate()?,

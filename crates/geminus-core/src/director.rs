@@ -30,12 +30,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::agent::Report;
 use crate::announce::Announcer;
 use crate::ha;
+use crate::health::{Diagnosis, Probe, Question, Reading};
 use crate::journal::{Event, EventKind, Journal};
 use crate::model::{Cluster, Node, Site};
 use crate::neighbour::{Evidence, Mac, Neighbours, Reach, Route};
-use crate::plan::{Link, Overrides};
+use crate::plan::{Link, Overrides, Rulings};
 
 use self::flood::Flood;
 use self::lease::Lease;
@@ -70,6 +72,26 @@ pub const DEFEND_INTERVAL: Duration = Duration::from_secs(10);
 /// Which caller waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
+
+/// Flows of one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerCount {
+    /// [`crate::plan::server_identity`].
+    pub identity: u64,
+    /// Remembered and neither ended nor idle for longer than its timeout.
+    pub active: u64,
+    /// All that were ever given to it, counting on.
+    pub total: u64,
+}
+
+/// What the clock on the wall says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimeOfDay {
+    /// 0 is Monday.
+    pub weekday: u8,
+    /// Minute of the day, 0 to 1 439.
+    pub minute: u16,
+}
 
 /// What the machine hears.
 #[derive(Debug, Clone)]
@@ -160,6 +182,27 @@ pub enum Input {
     Applied(Result<Vec<String>, String>),
     /// The outcome of [`Effect::Attach`].
     Attached(Result<(), String>),
+    /// What came of [`Effect::Probe`].
+    Probed(Reading),
+    /// What came of [`Effect::Diagnose`].
+    Diagnosed {
+        /// The server's own address.
+        server: IpAddr,
+        /// The cluster address in question.
+        by: IpAddr,
+        /// What was found.
+        found: Diagnosis,
+    },
+    /// Whoever makes the checks has not been heard of for so long: what is known stays, and says nothing of now.
+    AdvisorsSilent(Duration),
+    /// What an agent says of its host.
+    Reported(Report),
+    /// Agents' frames that were not authentic, or came before: in words.
+    AgentSecurity(String),
+    /// Active flows and all flows so far, by server: what [`Effect::Count`] asked for.
+    Counted(Vec<ServerCount>),
+    /// What the clock on the wall says; at least once a minute, and at once when it is set.
+    TimeOfDay(TimeOfDay),
     /// Leave; with `detach` the data plane goes on for [`DETACH_LEASE`].
     Stop {
         /// Whether it goes on.
@@ -198,6 +241,8 @@ pub enum Effect {
         site: Arc<Site>,
         /// What the operator wants otherwise.
         overrides: Overrides,
+        /// What health, the manager, rules and the clock make of it.
+        rulings: Arc<Rulings>,
     },
     /// Attach the program to the node's interface, which has this hardware address, and answer with [`Input::Attached`].
     Attach {
@@ -213,6 +258,12 @@ pub enum Effect {
         /// None: every one.
         address: Option<IpAddr>,
     },
+    /// Make this check and answer with [`Input::Probed`] within its time.
+    Probe(Probe),
+    /// Look why, and answer with [`Input::Diagnosed`].
+    Diagnose(Question),
+    /// Count the flows of these servers, by their identities, and answer with [`Input::Counted`].
+    Count(Vec<u64>),
     /// Tell a waiting caller what is different now, or why nothing is.
     Answer {
         /// Who waits.
@@ -360,6 +411,13 @@ impl Director {
             Input::Reload { ticket, outcome } => self.reload(ticket, outcome, now),
             Input::Applied(outcome) => self.applied(outcome, now),
             Input::Attached(outcome) => self.attach_ended(outcome, now),
+            Input::Probed(_)
+            | Input::Diagnosed { .. }
+            | Input::AdvisorsSilent(_)
+            | Input::Reported(_)
+            | Input::AgentSecurity(_)
+            | Input::Counted(_)
+            | Input::TimeOfDay(_) => {}
             Input::Stop { detach } => return self.stop(detach, now),
         }
         self.turn(now);

@@ -3,9 +3,15 @@
 //! A [`Site`] is made by [`crate::config`] and cannot be wrong in itself: names are unique, addresses belong to one
 //! cluster, ports of one cluster do not contradict each other. Nothing here knows where the model came from.
 
+mod balance;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+
+pub use self::balance::{
+    Advisor, Agents, Check, Condition, DnsRecord, Health, Http, Manager, OnDown, Prefix, Rule, Via, Window,
+};
 
 /// Everything the configuration says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +22,12 @@ pub struct Site {
     pub nodes: Vec<Node>,
     /// High availability.
     pub ha: Ha,
+    /// How health is judged.
+    pub health: Health,
+    /// How readings become weights.
+    pub manager: Manager,
+    /// How agents on content hosts are heard.
+    pub agents: Agents,
     /// Sizes of the kernel tables.
     pub tables: Tables,
     /// How long an idle flow is remembered.
@@ -140,7 +152,7 @@ pub struct Hooks {
 }
 
 /// The events that a program can be started for.
-pub const HOOK_EVENTS: [&str; 11] = [
+pub const HOOK_EVENTS: [&str; 13] = [
     "go-active",
     "go-standby",
     "partner-up",
@@ -149,6 +161,8 @@ pub const HOOK_EVENTS: [&str; 11] = [
     "path-down",
     "server-up",
     "server-down",
+    "pool-empty",
+    "pool-full",
     "config-differs",
     "address-claimed",
     "duel",
@@ -302,8 +316,47 @@ pub struct Service {
     pub affinity: Option<Affinity>,
     /// Slots of the ring: a prime. Default 65 537, 251 to 1 048 573.
     pub ring_slots: u32,
-    /// At least one; names and addresses unique within the service.
+    /// At least one; names and addresses unique within the service, over all its pools.
     pub servers: Vec<Server>,
+    /// How its servers are checked; none: they are not. Default: [`Advisor::Tcp`] where it is TCP and has an exact port.
+    pub check: Option<Check>,
+    /// What becomes of the flows of a server that is declared down.
+    pub on_down: OnDown,
+    /// Whether the manager sets the weights of its servers. Default: no.
+    pub managed: bool,
+    /// Names of its further pools, of 1, 2, …; pool 0 is the main one and has no name.
+    pub pools: Vec<String>,
+    /// Which pool new flows go to; none that holds: the main one.
+    pub rules: Vec<Rule>,
+    /// The pool that takes the new flows while no server of the pool in force is up.
+    pub sorry: Option<u8>,
+    /// The only clients that are served; empty: all.
+    pub allow: Vec<Prefix>,
+    /// Clients that are not served, also where `allow` names them.
+    pub deny: Vec<Prefix>,
+}
+
+impl Service {
+    /// A service with everything at its default, and no check.
+    pub fn new(protocol: Protocol, ports: Ports, servers: Vec<Server>) -> Self {
+        Self {
+            protocol,
+            ports,
+            method: Method::Mac,
+            select: Select::Hash,
+            affinity: None,
+            ring_slots: 65_537,
+            servers,
+            check: None,
+            on_down: OnDown::Rehash,
+            managed: false,
+            pools: Vec::new(),
+            rules: Vec::new(),
+            sorry: None,
+            allow: Vec::new(),
+            deny: Vec::new(),
+        }
+    }
 }
 
 /// Transport protocol of a service.
@@ -340,10 +393,12 @@ pub enum Select {
     Hash,
     /// In turn, by weight.
     RoundRobin,
+    /// Of two servers that the hash names, the one with fewer active flows for its weight.
+    LeastConnections,
 }
 
 /// Whether and how long a client stays with its server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Affinity {
     /// Leading bits of an IPv4 source that make one client, 0 to 32. Default 32.
     pub prefix4: u8,
@@ -351,6 +406,9 @@ pub struct Affinity {
     pub prefix6: u8,
     /// How long after its last new flow a client is remembered. Default 5 min.
     pub timeout: Duration,
+    /// Services of one cluster that name the same group have the same servers, prefixes and timeout, and a client that one of
+    /// them knows is known to all.
+    pub group: Option<String>,
 }
 
 /// A content host's endpoint behind a service.
@@ -362,6 +420,29 @@ pub struct Server {
     pub address: IpAddr,
     /// Share of new flows, 0 to 1000. Default 1. 0: no new flows.
     pub weight: u16,
+    /// Its pool: 0 the main one, else as [`Service::pools`] counts from 1.
+    pub pool: u8,
+    /// Whether the manager leaves its weight alone. Default: no.
+    pub fixed: bool,
+    /// Whether clients that it served come back to it, where the service has affinity. Default: yes.
+    pub sticky: bool,
+    /// When it gets no new flows.
+    pub maintenance: Vec<Window>,
+}
+
+impl Server {
+    /// A server with everything at its default.
+    pub fn new(name: impl Into<String>, address: IpAddr) -> Self {
+        Self {
+            name: name.into(),
+            address,
+            weight: 1,
+            pool: 0,
+            fixed: false,
+            sticky: true,
+            maintenance: Vec::new(),
+        }
+    }
 }
 
 impl Protocol {

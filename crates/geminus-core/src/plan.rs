@@ -10,6 +10,7 @@ mod fixed;
 mod identity;
 mod paths;
 mod ring_room;
+mod rulings;
 mod size;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use self::carry::{Carried, carry};
 pub use self::identity::{Override, Overrides, server_identity, service_identity};
 pub use self::paths::{NodePath, path_entry, paths_of};
 use self::ring_room::RingRoom;
+pub use self::rulings::{Ruling, Rulings};
 pub use self::size::{Memory, memory, sizes};
 use crate::key::{HaKeys, SiteKey};
 use crate::model::{Cluster, Select, Server, Service, Site};
@@ -86,6 +88,8 @@ pub struct Wanted<'a> {
     pub ha_keys: &'a HaKeys,
     /// What the operator wants otherwise.
     pub overrides: &'a Overrides,
+    /// What health, the manager, rules and the clock make of servers and pools.
+    pub rulings: &'a Rulings,
     /// How each server address is reached; absent: not known.
     pub links: &'a HashMap<IpAddr, Link>,
     /// Hardware address of the node's interface.
@@ -537,7 +541,9 @@ impl Part<'_> {
 
     fn ring(&self, key: &RingKey) -> Vec<u16> {
         match self.service.select {
-            Select::Hash => ring::build(key, self.service.ring_slots, &self.members).slots,
+            Select::Hash | Select::LeastConnections => {
+                ring::build(key, self.service.ring_slots, &self.members).slots
+            }
             Select::RoundRobin => ring::build_in_turn(self.service.ring_slots, &self.members).slots,
         }
     }
@@ -555,6 +561,8 @@ impl Part<'_> {
         let mut bytes = vec![match self.service.select {
             Select::Hash => 0,
             Select::RoundRobin => 1,
+            // Two candidates are two points of the same ring.
+            Select::LeastConnections => 0,
         }];
         bytes.extend(takers.iter().flat_map(|(_, number)| number.to_le_bytes()));
         bytes.extend(ring::digest(key, self.service.ring_slots, &self.members).to_le_bytes());

@@ -185,7 +185,17 @@ impl Choices {
             udp: self.span(1000, 43_200_000),
             first: self.span(1000, 60_000),
         };
-        Site { key_file, ha: self.ha(&nodes, &clusters), tables, timeouts, clusters, nodes }
+        Site {
+            key_file,
+            ha: self.ha(&nodes, &clusters),
+            health: geminus_core::model::Health::default(),
+            manager: geminus_core::model::Manager::default(),
+            agents: geminus_core::model::Agents::default(),
+            tables,
+            timeouts,
+            clusters,
+            nodes,
+        }
     }
 
     /// Another node than the primary, or none.
@@ -286,6 +296,7 @@ impl Choices {
             prefix4: self.below(33) as u8,
             prefix6: self.below(129) as u8,
             timeout: self.span(1000, 43_200_000),
+            group: None,
         };
         Service {
             protocol: self.of(&[Protocol::Tcp, Protocol::Udp]),
@@ -297,14 +308,18 @@ impl Choices {
             select: self.of(&[Select::Hash, Select::RoundRobin]),
             affinity: self.flip().then_some(affinity),
             ring_slots: self.of(&[251, 4093, 65_537, 1_048_573]),
-            servers: (0..1 + self.below(5)).map(|server| self.server(server)).collect(),
+            ..Service::new(
+                Protocol::Tcp,
+                Ports::Any,
+                (0..1 + self.below(5)).map(|server| self.server(server)).collect(),
+            )
         }
     }
 
     fn server(&mut self, number: u64) -> Server {
         let address = self.address(3, number);
         let name = if self.flip() { address.to_string() } else { format!("web{number}") };
-        Server { name, address, weight: self.below(1001) as u16 }
+        Server { weight: self.below(1001) as u16, ..Server::new(name, address) }
     }
 
     /// Changes one thing; whether partners must agree on it.
@@ -463,14 +478,14 @@ impl Choices {
         if service.ring_slots != 65_537 || self.flip() {
             let _ = writeln!(text, "ring = {}", service.ring_slots);
         }
-        if let Some(Affinity { prefix4, prefix6, timeout }) = service.affinity {
+        if let Some(Affinity { prefix4, prefix6, timeout, .. }) = &service.affinity {
             let _ = writeln!(text, "affinity.prefix = {prefix4}\naffinity.prefix6 = {prefix6}");
-            let _ = writeln!(text, "affinity.timeout = '{}'", self.duration(timeout));
+            let _ = writeln!(text, "affinity.timeout = '{}'", self.duration(*timeout));
         }
     }
 
     fn write_server(&mut self, server: &Server, text: &mut String) {
-        let Server { name, address, weight } = server;
+        let Server { name, address, weight, .. } = server;
         let _ = writeln!(text, "address = '{address}'");
         // The only way to have an IPv6 address as the name is not to give one.
         if *name != address.to_string() || address.is_ipv4() && self.flip() {

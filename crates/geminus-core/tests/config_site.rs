@@ -39,11 +39,11 @@ fn the_smallest_file_means_every_default() {
         select: Select::Hash,
         affinity: None,
         ring_slots: 65_537,
-        servers: vec![Server {
-            name: "198.51.100.21".to_string(),
-            address: "198.51.100.21".parse().unwrap(),
-            weight: 1,
-        }],
+        ..Service::new(
+            Protocol::Tcp,
+            Ports::Exact(80),
+            vec![Server::new("198.51.100.21", "198.51.100.21".parse().unwrap())],
+        )
     };
     let cluster = Cluster {
         name: "shop".to_string(),
@@ -63,6 +63,9 @@ fn the_smallest_file_means_every_default() {
         key_file: None,
         nodes: vec![node],
         ha: Ha::default(),
+        health: geminus_core::model::Health::default(),
+        manager: geminus_core::model::Manager::default(),
+        agents: geminus_core::model::Agents::default(),
         tables: Tables { flows: 1 << 20, provisional: 1 << 16, affinity: 1 << 16, tuples: true },
         timeouts: Timeouts {
             tcp: Duration::from_secs(900),
@@ -88,8 +91,11 @@ fn the_full_file_means_what_it_says() {
     let [any, range] = &media.services[..] else { panic!("two services") };
     assert_eq!((any.ports, any.select, any.servers[1].weight), (Ports::Any, Select::RoundRobin, 0));
     assert_eq!((range.ports, range.protocol), (Ports::Range(30_000, 30_099), Protocol::Udp));
-    let affinity = Affinity { prefix4: 32, prefix6: 64, timeout: Duration::from_secs(300) };
-    assert_eq!((shop.services[0].affinity, shop.services[1].affinity), (None, Some(affinity)));
+    let affinity = Affinity { prefix4: 32, prefix6: 64, timeout: Duration::from_secs(300), group: None };
+    assert_eq!(
+        (shop.services[0].affinity.clone(), shop.services[1].affinity.clone()),
+        (None, Some(affinity))
+    );
     assert_eq!(shop.services[0].servers[2].address, site.nodes[1].address, "a collocated server is allowed");
 }
 

@@ -276,9 +276,9 @@ impl Driver {
                 Effect::SetLink { server, link } => self.parts.plane.set_link(server, link),
                 Effect::Renew(lease) => self.parts.plane.renew(lease),
                 Effect::Release => self.parts.plane.release(),
-                Effect::Apply { site, overrides } => {
+                Effect::Apply { site, overrides, rulings } => {
                     self.parts.plane.set_ha_keys(&self.parts.secrets.ha);
-                    let outcome = self.parts.plane.apply(&site, &overrides);
+                    let outcome = self.parts.plane.apply(&site, &overrides, &rulings);
                     if outcome.is_ok() && !Arc::ptr_eq(&site, self.parts.director.site()) {
                         self.config_digest = site_file::digest(&site);
                         self.hooks.configure(&site.ha.hooks);
@@ -292,6 +292,7 @@ impl Driver {
                 Effect::Twin(input) => self.command(Command::Ha(input)),
                 Effect::TwinSite => self.refresh_pair(),
                 Effect::TwinAgain { address } => self.command(Command::Again { address }),
+                Effect::Probe(_) | Effect::Diagnose(_) | Effect::Count(_) => {}
                 Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
                 Effect::Tell(event) => self.tell(&event),
                 Effect::Ready => self.supervisor.ready(self.parts.director.summary()),

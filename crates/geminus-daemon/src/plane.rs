@@ -9,7 +9,7 @@ use geminus_core::director::Interface;
 use geminus_core::key::{HaKeys, SiteKey};
 use geminus_core::model::{Node, Site};
 use geminus_core::neighbour::Mac;
-use geminus_core::plan::{Link, Overrides};
+use geminus_core::plan::{Link, Overrides, Rulings};
 use geminus_dataplane::program::ProgramFailure;
 use geminus_dataplane::{DataPlane, Mode, OpenError, OpenOptions, Wish};
 
@@ -88,9 +88,14 @@ impl Plane {
     }
 
     /// Makes the tables say what is wanted; returns what is worth telling beside it.
-    pub(crate) fn apply(&mut self, site: &Arc<Site>, overrides: &Overrides) -> Result<Vec<String>, String> {
+    pub(crate) fn apply(
+        &mut self,
+        site: &Arc<Site>,
+        overrides: &Overrides,
+        rulings: &Arc<Rulings>,
+    ) -> Result<Vec<String>, String> {
         self.hold_on();
-        match self.data.apply(site, overrides, &self.links) {
+        match self.data.apply(site, overrides, rulings, &self.links) {
             Ok(None) => Ok(Vec::new()),
             Ok(Some(carried)) => Ok(vec![format!(
                 "moved to larger tables with {} flows; {} had no place",
@@ -158,7 +163,7 @@ impl Plane {
 
     fn begin(&mut self, site: &Arc<Site>, overrides: &Overrides) -> Result<bool, RunError> {
         self.hold_groups_on(site);
-        for note in self.apply(site, overrides).map_err(plain)? {
+        for note in self.apply(site, overrides, &Arc::default()).map_err(plain)? {
             tracing::info!("{note}");
         }
         let attached = self.data.attach().map_err(|error| plain(error.to_string()))?;

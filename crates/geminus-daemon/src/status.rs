@@ -202,6 +202,7 @@ fn services(
         select: match service.select {
             Select::Hash => "hash",
             Select::RoundRobin => "round-robin",
+            Select::LeastConnections => "least-connections",
         }
         .to_owned(),
         method: match service.method {

@@ -179,6 +179,9 @@ impl Tables for MappedTables {
     fn server(&self, index: u32) -> Option<&Server> {
         self.servers.get(index)
     }
+    fn source(&self, _service: u32, _client: geminus_packet::tables::Address) -> u64 {
+        0
+    }
     fn group(&self, index: u32) -> Option<&Group> {
         self.groups.get(index)
     }

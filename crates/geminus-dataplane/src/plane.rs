@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use aya::util::nr_cpus;
 use geminus_core::key::HaKeys;
 use geminus_core::model::Site;
-use geminus_core::plan::{self, Carried, Link, Overrides, PlanError, Planner, TicksPerSecond, Wanted};
+use geminus_core::plan::{
+    self, Carried, Link, Overrides, PlanError, Planner, Rulings, TicksPerSecond, Wanted,
+};
 use geminus_packet::tables::{GROUPS, Tables as _};
 
 use crate::attach::{self, AttachError, Attached, Mode};
@@ -76,6 +78,7 @@ pub struct DataPlane {
     /// Whether `site` is what the tables say.
     installed: bool,
     overrides: Overrides,
+    rulings: Arc<Rulings>,
     links: HashMap<IpAddr, Link>,
     ha_keys: HaKeys,
     live: Arc<LiveTables>,
@@ -121,6 +124,7 @@ impl DataPlane {
             site: Arc::clone(site),
             installed: false,
             overrides,
+            rulings: Arc::default(),
             links: HashMap::new(),
             ha_keys,
             live,
@@ -157,12 +161,13 @@ impl DataPlane {
         &mut self,
         site: &Arc<Site>,
         overrides: &Overrides,
+        rulings: &Arc<Rulings>,
         links: &HashMap<IpAddr, Link>,
     ) -> Result<Option<Carried>, ApplyError> {
         let mut moved = None;
-        let in_place = self.apply_in_place(site, overrides, links)?;
+        let in_place = self.apply_in_place(site, overrides, rulings, links)?;
         if !in_place {
-            moved = Some(self.move_to(site, overrides, links)?);
+            moved = Some(self.move_to(site, overrides, rulings, links)?);
         } else if let Some(old) = self.old.take() {
             carry_groups(&old, &self.opened.tables);
             moved = Some(self.carry_from(&old));
@@ -170,6 +175,7 @@ impl DataPlane {
         self.installed = true;
         self.site = Arc::clone(site);
         self.overrides = overrides.clone();
+        self.rulings = Arc::clone(rulings);
         self.links = links.clone();
         Ok(moved)
     }
@@ -179,13 +185,20 @@ impl DataPlane {
         &mut self,
         site: &Arc<Site>,
         overrides: &Overrides,
+        rulings: &Arc<Rulings>,
         links: &HashMap<IpAddr, Link>,
     ) -> Result<bool, ApplyError> {
-        let wanted = wanted(&self.options, &self.ha_keys, site, &self.node, overrides, links, self.ticks);
+        let wanted =
+            wanted(&self.options, &self.ha_keys, site, &self.node, overrides, rulings, links, self.ticks);
         let (planner, tables) = (&mut self.opened.planner, &*self.opened.tables);
         let grace = release::wait_for_running_programs;
         let outcome = if self.installed && Arc::ptr_eq(site, &self.site) {
-            planner.adjust(tables, &wanted, overrides.differing(&self.overrides), grace)
+            planner.adjust(
+                tables,
+                &wanted,
+                overrides.differing(&self.overrides).chain(rulings.differing(&self.rulings)),
+                grace,
+            )
         } else if Planner::same_kind(tables.sizes(), &plan::sizes(site, self.cpus)) {
             planner.apply(tables, &wanted, grace)
         } else {
@@ -209,6 +222,7 @@ impl DataPlane {
             &self.site,
             &self.node,
             &self.overrides,
+            &self.rulings,
             &self.links,
             self.ticks,
         );
@@ -340,11 +354,13 @@ impl DataPlane {
         &mut self,
         site: &Arc<Site>,
         overrides: &Overrides,
+        rulings: &Arc<Rulings>,
         links: &HashMap<IpAddr, Link>,
     ) -> Result<Carried, ApplyError> {
         let sizes = plan::sizes(site, self.cpus);
         let mut next = open::load(&self.pins, &self.pins.next_tables(), &sizes, false)?;
-        let wanted = wanted(&self.options, &self.ha_keys, site, &self.node, overrides, links, self.ticks);
+        let wanted =
+            wanted(&self.options, &self.ha_keys, site, &self.node, overrides, rulings, links, self.ticks);
         if let Err(error) = next.planner.apply(&*next.tables, &wanted, || ()) {
             open::remove(&next.folder)?;
             return Err(error.into());
@@ -430,8 +446,9 @@ fn wanted<'a>(
     site: &'a Site,
     node: &'a str,
     overrides: &'a Overrides,
+    rulings: &'a Rulings,
     links: &'a HashMap<IpAddr, Link>,
     ticks: TicksPerSecond,
 ) -> Wanted<'a> {
-    Wanted { site, node, key: &options.key, ha_keys, overrides, links, mac: options.mac, ticks }
+    Wanted { site, node, key: &options.key, ha_keys, overrides, rulings, links, mac: options.mac, ticks }
 }

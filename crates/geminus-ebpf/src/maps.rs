@@ -83,6 +83,10 @@ impl Tables for KernelTables {
         SERVERS.get(index)
     }
     #[inline(always)]
+    fn source(&self, _service: u32, _client: geminus_packet::tables::Address) -> u64 {
+        0
+    }
+    #[inline(always)]
     fn group(&self, index: u32) -> Option<&Group> {
         GROUPS.get(index)
     }

@@ -252,7 +252,7 @@ fn each_word<T: Tables>(tables: &T, sizes: &Sizes, mut each: impl FnMut(&'static
         let words = tables.service(at).into_iter().flat_map(|s| {
             [&s.ring, &s.identity, &s.ring_digest, &s.turn, &s.select, &s.affinity]
                 .into_iter()
-                .chain(&s.reserved)
+                .chain([&s.clients, &s.pool])
         });
         say("services", at, &mut { words });
     }

@@ -122,6 +122,7 @@ pub struct Stage<H> {
     pub planner: Planner,
     key: SiteKey,
     overrides: Overrides,
+    rulings: geminus_core::plan::Rulings,
     links: HashMap<IpAddr, Link>,
     last: Option<u32>,
 }
@@ -144,7 +145,9 @@ impl<H: Home> Stage<H> {
         let links = ground::links(&site);
         let planner = Planner::adopt(home.tables(), sizes);
         let (key, overrides) = (ground::key(), Overrides::default());
-        let mut stage = Self { home, sizes: *sizes, site, planner, key, overrides, links, last: None };
+        let rulings = geminus_core::plan::Rulings::default();
+        let mut stage =
+            Self { home, sizes: *sizes, site, planner, key, overrides, rulings, links, last: None };
         stage.install();
         stage.lease(u64::MAX);
         stage
@@ -250,6 +253,7 @@ impl<H: Home> Stage<H> {
             key: &self.key,
             ha_keys: &HaKeys::from_site(&self.key),
             overrides: &self.overrides,
+            rulings: &self.rulings,
             links: &self.links,
             mac: ground::NODE_MAC,
             ticks: ground::TICKS,

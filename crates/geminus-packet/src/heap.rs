@@ -6,8 +6,8 @@ use std::vec::Vec;
 use crate::flow::Bucket;
 use crate::journal::Journal;
 use crate::tables::{
-    AddressBucket, EndpointBucket, GROUPS, Globals, Group, PATHS, PathEntry, Range, ReasonCounters, RingLine,
-    Server, ServerCounters, Service, Tables, Tuple,
+    Address, AddressBucket, EndpointBucket, GROUPS, Globals, Group, PATHS, PathEntry, Range, ReasonCounters,
+    RingLine, Server, ServerCounters, Service, SourceKey, Tables, Tuple,
 };
 use crate::verdict::Counter;
 use crate::word::Word;
@@ -58,6 +58,8 @@ pub struct HeapTables {
     journal: Box<Journal>,
     reasons: Box<ReasonCounters>,
     sent: Vec<ServerCounters>,
+    /// What is laid down of clients.
+    pub sources: std::sync::RwLock<std::collections::BTreeMap<SourceKey, u64>>,
     /// What the monotonic clock says, in nanoseconds.
     pub stamp: Word,
     /// Nothing is written while set.
@@ -90,6 +92,7 @@ impl HeapTables {
             journal: Box::default(),
             reasons: Box::default(),
             sent: empty(sizes.servers),
+            sources: std::sync::RwLock::default(),
             stamp: Word::new(0),
             dry: false,
         }
@@ -134,6 +137,11 @@ impl Tables for HeapTables {
     }
     fn server(&self, index: u32) -> Option<&Server> {
         self.servers.get(index as usize)
+    }
+    fn source(&self, service: u32, client: Address) -> u64 {
+        let sources = self.sources.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let of_service = sources.iter().filter(|(key, _)| key.service == service && key.has(client));
+        of_service.max_by_key(|(key, _)| key.bits).map_or(0, |(_, &value)| value)
     }
     fn group(&self, index: u32) -> Option<&Group> {
         self.groups.get(index as usize)

@@ -18,7 +18,7 @@ use crate::wire::Mac;
 use crate::word::Word;
 
 /// Raised when the meaning of any table changes; a program adopts pinned tables of its own layout only.
-pub const LAYOUT: u64 = 0x4745_4d31_0000_0004;
+pub const LAYOUT: u64 = 0x4745_4d31_0000_0005;
 
 /// A point on the kernel's coarse clock: jiffies since boot, suspended time not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,8 @@ pub trait Tables {
     fn ring_line(&self, index: u32) -> Option<&RingLine>;
     /// Server.
     fn server(&self, index: u32) -> Option<&Server>;
+    /// What is laid down of a client of a service, by the longest prefix; 0: nothing. See [`Source`].
+    fn source(&self, service: u32, client: Address) -> u64;
     /// Failover group.
     fn group(&self, index: u32) -> Option<&Group>;
     /// Path to a partner.
@@ -347,12 +349,16 @@ pub struct Service {
     pub ring_digest: Word,
     /// Flows given out in turn.
     pub turn: Word,
-    /// [`Service::AFFINITY`], [`Service::TURN`].
+    /// [`Service::AFFINITY`], [`Service::TURN`], [`Service::LEAST`], [`Service::SOURCES`]; its own number (32 bits) above
+    /// them.
     pub select: Word,
     /// Ticks a client is remembered (32 bits), IPv4 prefix (8), IPv6 prefix (8).
     pub affinity: Word,
-    /// Left for what comes.
-    pub reserved: [Word; 2],
+    /// What clients are remembered under: `identity`, or what it shares with other services of its cluster.
+    pub clients: Word,
+    /// Number of the service entry whose ring new flows are chosen from; 0: its own. A pool has an entry of its own, without
+    /// a port.
+    pub pool: Word,
 }
 
 impl Service {
@@ -360,6 +366,10 @@ impl Service {
     pub const AFFINITY: u64 = 1;
     /// Flag of `select`: flows are given out in turn.
     pub const TURN: u64 = 2;
+    /// Flag of `select`: of two candidates, the one with fewer active flows for its weight.
+    pub const LEAST: u64 = 4;
+    /// Flag of `select`: clients are looked up by [`Tables::source`].
+    pub const SOURCES: u64 = 8;
 }
 
 /// Slots of one line of a ring.
@@ -373,7 +383,50 @@ pub struct RingLine {
     pub pairs: [Word; 8],
 }
 
-/// One server of one service. 32 bytes. Number 0 is nobody.
+/// What [`Tables::source`] says of a client: the kind in the upper 32 bits, the number of a service entry in the lower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source;
+
+impl Source {
+    /// It is not served.
+    pub const DENY: u64 = 1 << 32;
+    /// It is served, from the pool in force.
+    pub const ALLOW: u64 = 2 << 32;
+    /// It is served from the pool whose service entry is in the lower half.
+    pub const POOL: u64 = 3 << 32;
+}
+
+/// Clients of a service: the key of what [`Tables::source`] says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SourceKey {
+    /// Number of the service entry.
+    pub service: u32,
+    /// The first address as 16 bytes; an IPv4 address in the last four, behind ten of 0 and two of 0xff (RFC 4291, 2.5.5.2).
+    pub address: [u8; 16],
+    /// Leading bits of it that count: of an IPv4 address 96 more than are written.
+    pub bits: u8,
+}
+
+impl SourceKey {
+    /// The 16 bytes of an address.
+    #[inline(always)]
+    pub const fn bytes(client: Address) -> [u8; 16] {
+        let whole = if client.is_v4() {
+            0xffff_u128 << 80 | (client.low as u128 & 0xffff_ffff) << 96
+        } else {
+            client.high as u128 | (client.low as u128) << 64
+        };
+        whole.to_le_bytes()
+    }
+
+    /// Whether a client is one of them.
+    pub fn has(&self, client: Address) -> bool {
+        let difference = u128::from_be_bytes(self.address) ^ u128::from_be_bytes(Self::bytes(client));
+        self.bits == 0 || difference.leading_zeros() >= u32::from(self.bits)
+    }
+}
+
+/// One server of one service. 64 bytes: what each packet needs comes first. Number 0 is nobody.
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct Server {
@@ -385,6 +438,16 @@ pub struct Server {
     pub identity: Word,
     /// Interface (32 bits); for user space: what the operator wants (16 bits), the generation it last had (16).
     pub interface: Word,
+    /// Active flows: one more with each flow remembered, one less with each that its client ends; counted anew by user
+    /// space every now and then.
+    pub active: Word,
+    /// Its weight in force, for [`Service::LEAST`].
+    pub weight: Word,
+    /// The service entry it belongs to (32 bits) and the next of the servers that share its clients (32 bits), in a circle;
+    /// 0: none.
+    pub kin: Word,
+    /// For user space: what health and the manager last said of it.
+    pub ruling: Word,
 }
 
 impl Server {
@@ -394,6 +457,12 @@ impl Server {
     pub const DRAINING: u64 = 1 << 49;
     /// Flag of `from`: it is this machine.
     pub const LOCAL: u64 = 1 << 50;
+    /// Flag of `from`: it is down, and no new flow gets it.
+    pub const DOWN: u64 = 1 << 51;
+    /// Flag of `from`: a client's segment of a TCP flow that an older generation of it had is answered by a reset.
+    pub const RESETS: u64 = 1 << 52;
+    /// Flag of `from`: clients do not come back to it.
+    pub const LOOSE: u64 = 1 << 53;
 
     /// Generation in a `link` word.
     #[inline(always)]

@@ -271,6 +271,7 @@ fn tables(node: &str) -> HeapTables {
         key: &key,
         ha_keys: &HaKeys::from_site(&key),
         overrides: &Overrides::default(),
+        rulings: &geminus_core::plan::Rulings::default(),
         links: &links,
         mac,
         ticks: TicksPerSecond(250),

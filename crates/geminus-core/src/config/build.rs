@@ -31,6 +31,9 @@ pub(super) fn site(root: &Node) -> Option<Site> {
         root.named("cluster").iter().map(|named| cluster(named, first)).collect::<Option<_>>()?;
     Some(Site {
         key_file: ha::path(root.table("site")?, "key_file"),
+        health: crate::model::Health::default(),
+        manager: crate::model::Manager::default(),
+        agents: crate::model::Agents::default(),
         ha: ha::ha(root, &nodes, &clusters)?,
         tables: tables(root.table("tables")?)?,
         timeouts: timeouts(root.table("timeouts")?)?,
@@ -149,7 +152,11 @@ fn service(node: &Node) -> Option<Service> {
             _ => None,
         },
         ring_slots: number(node, "ring")?,
-        servers: node.list("servers").iter().map(server).collect::<Option<_>>()?,
+        ..Service::new(
+            Protocol::Tcp,
+            ports(node)?,
+            node.list("servers").iter().map(server).collect::<Option<_>>()?,
+        )
     })
 }
 
@@ -166,6 +173,7 @@ fn affinity(node: &Node) -> Option<Affinity> {
             prefix4: number(node, "prefix")?.try_into().ok()?,
             prefix6: number(node, "prefix6")?.try_into().ok()?,
             timeout: duration(node, "timeout")?,
+            group: None,
         }),
         _ => None,
     }
@@ -173,9 +181,6 @@ fn affinity(node: &Node) -> Option<Affinity> {
 
 fn server(node: &Node) -> Option<Server> {
     let address = node.one("address").and_then(address)?;
-    Some(Server {
-        name: text(node, "name").unwrap_or_else(|| address.to_string()),
-        address,
-        weight: number(node, "weight")?.try_into().ok()?,
-    })
+    let name = text(node, "name").unwrap_or_else(|| address.to_string());
+    Some(Server { weight: number(node, "weight")?.try_into().ok()?, ..Server::new(name, address) })
 }

@@ -17,7 +17,7 @@ use crate::model::{
 /// Hooks and the files of keys may differ from node to node and are not in it. No name holds a blank, so no two sites
 /// share their lines.
 pub fn lines(site: &Site) -> Vec<String> {
-    let Site { key_file: _, nodes, ha, tables, timeouts, clusters } = site;
+    let Site { key_file: _, nodes, ha, tables, timeouts, clusters, .. } = site;
     let mut facts = Facts::default();
     facts.ha(ha);
     facts.paths(&ha.paths);
@@ -157,7 +157,7 @@ impl Facts {
     }
 
     fn service(&mut self, cluster: &str, service: &Service) {
-        let Service { protocol, ports, method, select, affinity, ring_slots, servers } = service;
+        let Service { protocol, ports, method, select, affinity, ring_slots, servers, .. } = service;
         let protocol = match protocol {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
@@ -166,13 +166,13 @@ impl Facts {
         self.say(format!("{place}: method {}", method_word(*method)));
         self.say(format!("{place}: select {}", select_word(*select)));
         self.say(format!("{place}: ring {ring_slots}"));
-        if let Some(Affinity { prefix4, prefix6, timeout }) = affinity {
+        if let Some(Affinity { prefix4, prefix6, timeout, .. }) = affinity {
             let timeout = duration_text(*timeout);
             self.say(format!(
                 "{place}: affinity by source, prefix {prefix4}, prefix6 {prefix6}, timeout {timeout}"
             ));
         }
-        for Server { name, address, weight } in servers {
+        for Server { name, address, weight, .. } in servers {
             self.say(format!("{place}: server {name} at {address}, weight {weight}"));
         }
     }
@@ -202,5 +202,6 @@ const fn select_word(select: Select) -> &'static str {
     match select {
         Select::Hash => "hash",
         Select::RoundRobin => "round-robin",
+        Select::LeastConnections => "least-connections",
     }
 }

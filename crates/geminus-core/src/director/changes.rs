@@ -134,16 +134,17 @@ fn of_services(place: &str, before: &Service, after: &Service, changes: &mut Vec
     let select = |select| match select {
         Select::Hash => "hash",
         Select::RoundRobin => "round-robin",
+        Select::LeastConnections => "least-connections",
     };
     differs(place, "select", select(before.select), select(after.select), changes);
     differs(place, "ring slots", before.ring_slots, after.ring_slots, changes);
-    let affinity = |affinity: Option<Affinity>| match affinity {
+    let affinity = |affinity: &Option<Affinity>| match affinity {
         None => "none".to_owned(),
-        Some(Affinity { prefix4, prefix6, timeout }) => {
+        Some(Affinity { prefix4, prefix6, timeout, .. }) => {
             format!("/{prefix4} or /{prefix6} for {} ms", timeout.as_millis())
         }
     };
-    differs(place, "affinity", affinity(before.affinity), affinity(after.affinity), changes);
+    differs(place, "affinity", affinity(&before.affinity), affinity(&after.affinity), changes);
     let name = |server: &Server| format!("{place}: server {}", server.name);
     compare(&before.servers, &after.servers, name, changes, |old, new, changes| {
         let place = format!("{place}: server {}", new.name);

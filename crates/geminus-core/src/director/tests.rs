@@ -37,7 +37,7 @@ fn node() -> Node {
 }
 
 fn cluster(name: &str, primary: &str, addresses: &[IpAddr], servers: &[(&str, IpAddr)]) -> Cluster {
-    let server = |&(name, address): &(&str, IpAddr)| Server { name: name.into(), address, weight: 1 };
+    let server = |&(name, address): &(&str, IpAddr)| Server::new(name, address);
     let service = Service {
         protocol: Protocol::Tcp,
         ports: ServicePorts::Exact(80),
@@ -45,7 +45,7 @@ fn cluster(name: &str, primary: &str, addresses: &[IpAddr], servers: &[(&str, Ip
         select: Select::Hash,
         affinity: None,
         ring_slots: 251,
-        servers: servers.iter().map(server).collect(),
+        ..Service::new(Protocol::Tcp, ServicePorts::Any, servers.iter().map(server).collect())
     };
     Cluster {
         name: name.into(),
@@ -63,6 +63,9 @@ fn site(clusters: Vec<Cluster>) -> Site {
         key_file: None,
         nodes: vec![node(), Node { name: "beta".into(), address: v4(12), interface: "eth0".into() }],
         ha: Ha { lease: LEASE, ..Ha::default() },
+        health: crate::model::Health::default(),
+        manager: crate::model::Manager::default(),
+        agents: crate::model::Agents::default(),
         tables: Tables { flows: 1 << 16, provisional: 1 << 14, affinity: 1 << 12, tuples: true },
         timeouts: Timeouts {
             tcp: Duration::from_secs(900),
@@ -182,6 +185,9 @@ impl World {
                 | Effect::Twin(_)
                 | Effect::TwinSite
                 | Effect::TwinAgain { .. }
+                | Effect::Probe(_)
+                | Effect::Diagnose(_)
+                | Effect::Count(_)
                 | Effect::Leave { .. } => {}
             }
         }

@@ -170,7 +170,11 @@ impl Director {
             match wanted {
                 Err(refusal) => self.answer(request.ticket(), Err(refusal)),
                 Ok((site, overrides)) => {
-                    self.effects.push_back(Effect::Apply { site, overrides: overrides.clone() });
+                    self.effects.push_back(Effect::Apply {
+                        site,
+                        overrides: overrides.clone(),
+                        rulings: Arc::default(),
+                    });
                     self.applying = Some(Job { request, overrides });
                 }
             }

@@ -54,7 +54,7 @@ pub(super) fn write_settings(tables: &impl Tables, wanted: &Wanted<'_>, sizes: &
         .clusters
         .iter()
         .flat_map(|cluster| &cluster.services)
-        .filter_map(|service| service.affinity.map(|affinity| affinity.timeout))
+        .filter_map(|service| service.affinity.as_ref().map(|affinity| affinity.timeout))
         .max()
         .unwrap_or_default();
     for state in State::ALL {

@@ -372,7 +372,7 @@ fn settings_of_a_cluster_change_with_it() {
     );
     site.clusters[0].primary = ground::NODE.into();
     site.clusters[0].services[0].affinity =
-        Some(Affinity { prefix4: 32, prefix6: 64, timeout: std::time::Duration::from_secs(60) });
+        Some(Affinity { prefix4: 32, prefix6: 64, timeout: std::time::Duration::from_secs(60), group: None });
     node.apply(site).unwrap();
     let home = node.establish(flow(80, 7, 80));
     let again = ground::Flow { source_port: 5, ..flow(80, 7, 80) };

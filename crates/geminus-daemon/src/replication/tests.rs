@@ -85,6 +85,7 @@ impl Side {
             key: &SiteKey::new([7; 32]),
             ha_keys: keys,
             overrides: &Overrides::default(),
+            rulings: &geminus_core::plan::Rulings::default(),
             links: &std::collections::HashMap::new(),
             mac: [2, 0, 0, 0, 1, 1],
             ticks: RATE,

@@ -29,7 +29,7 @@ pub(super) const NOW: Ticks = Ticks(1 << 33);
 pub(super) fn server(name: &str) -> Server {
     let hash = blake3::hash(name.as_bytes());
     let [a, b, ..] = *hash.as_bytes();
-    Server { name: name.into(), address: Ipv4Addr::new(198, 18, a, b).into(), weight: 1 }
+    Server::new(name, Ipv4Addr::new(198, 18, a, b).into())
 }
 
 /// A TCP service.
@@ -41,7 +41,7 @@ pub(super) fn service(port: u16, servers: &[&str]) -> Service {
         select: Select::Hash,
         affinity: None,
         ring_slots: 251,
-        servers: servers.iter().map(|name| server(name)).collect(),
+        ..Service::new(Protocol::Tcp, Ports::Any, servers.iter().map(|name| server(name)).collect())
     }
 }
 
@@ -65,6 +65,9 @@ pub(super) fn site(clusters: Vec<Cluster>) -> Site {
         key_file: None::<PathBuf>,
         nodes: Vec::new(),
         ha: Ha::default(),
+        health: crate::model::Health::default(),
+        manager: crate::model::Manager::default(),
+        agents: crate::model::Agents::default(),
         tables: TableSizes { flows: 1 << 13, provisional: 1 << 13, affinity: 1 << 10, tuples: true },
         timeouts: Timeouts {
             tcp: hours(1),
@@ -289,6 +292,7 @@ pub(super) fn wanted<'a>(
     links: &'a HashMap<IpAddr, Link>,
 ) -> Wanted<'a> {
     static KEY: SiteKey = SiteKey::new([7; 32]);
+    static RULINGS: LazyLock<Rulings> = LazyLock::new(Rulings::default);
     static HA_KEYS: LazyLock<HaKeys> = LazyLock::new(|| HaKeys::from_site(&KEY));
     Wanted {
         site,
@@ -296,6 +300,7 @@ pub(super) fn wanted<'a>(
         key: &KEY,
         ha_keys: &HA_KEYS,
         overrides,
+        rulings: &RULINGS,
         links,
         mac: NODE_MAC,
         ticks: TicksPerSecond(250),

@@ -73,6 +73,9 @@ impl<F: Fn(u64)> Tables for Watched<'_, F> {
     fn server(&self, index: u32) -> Option<&Entry> {
         self.next().server(index)
     }
+    fn source(&self, service: u32, client: Address) -> u64 {
+        self.next().source(service, client)
+    }
     fn group(&self, index: u32) -> Option<&Group> {
         self.next().group(index)
     }
@@ -398,8 +401,12 @@ fn sites() -> Vec<Site> {
         .filter(keeps_addresses)
         .flat_map(|(_, before, after)| [before, after])
         .collect();
-    let affinity = Affinity { prefix4: 24, prefix6: 48, timeout: std::time::Duration::from_secs(60) };
-    sites.iter_mut().step_by(3).for_each(|site| site.clusters[0].services[0].affinity = Some(affinity));
+    let affinity =
+        Affinity { prefix4: 24, prefix6: 48, timeout: std::time::Duration::from_secs(60), group: None };
+    sites
+        .iter_mut()
+        .step_by(3)
+        .for_each(|site| site.clusters[0].services[0].affinity = Some(affinity.clone()));
     sites
 }
 

@@ -21,7 +21,12 @@ struct Lively {
 fn lively() -> Lively {
     let sticky = Service {
         select: Select::RoundRobin,
-        affinity: Some(Affinity { prefix4: 32, prefix6: 64, timeout: std::time::Duration::from_secs(600) }),
+        affinity: Some(Affinity {
+            prefix4: 32,
+            prefix6: 64,
+            timeout: std::time::Duration::from_secs(600),
+            group: None,
+        }),
         ..service(443, &["web1", "web2", "web3"])
     };
     let turns = Service { select: Select::RoundRobin, ..service(80, &["web1", "web2", "web3"]) };

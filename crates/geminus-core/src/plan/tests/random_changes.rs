@@ -35,11 +35,12 @@ fn any_service(random: &mut Random, cluster: &Cluster) -> Option<Service> {
     made.servers.iter_mut().for_each(|server| server.weight = random.one(&[1, 1, 1, 2, 10, 0]));
     made.ring_slots = random.one(&[251, 257, 509]);
     made.select = random.one(&[Select::Hash, Select::Hash, Select::RoundRobin]);
-    made.affinity = random.one(&[
-        None,
-        None,
-        Some(Affinity { prefix4: 24, prefix6: 48, timeout: std::time::Duration::from_secs(60) }),
-    ]);
+    made.affinity = (random.below(3) == 0).then(|| Affinity {
+        prefix4: 24,
+        prefix6: 48,
+        timeout: std::time::Duration::from_secs(60),
+        group: None,
+    });
     Some(Service { ports, ..made })
 }
 

@@ -29,7 +29,7 @@ const MAC: [u8; 6] = [2, 0, 0, 0, 1, 1];
 
 fn server(name: &str) -> Server {
     let [a, b, ..] = *blake3::hash(name.as_bytes()).as_bytes();
-    Server { name: name.into(), address: Ipv4Addr::new(198, 18, a, b).into(), weight: 1 }
+    Server::new(name, Ipv4Addr::new(198, 18, a, b).into())
 }
 
 /// A TCP service whose flows are given out in turn, so that the ring does not know their servers.
@@ -41,7 +41,7 @@ pub(super) fn service(port: u16, servers: &[&str]) -> Service {
         select: Select::RoundRobin,
         affinity: None,
         ring_slots: 251,
-        servers: servers.iter().map(|name| server(name)).collect(),
+        ..Service::new(Protocol::Tcp, Ports::Any, servers.iter().map(|name| server(name)).collect())
     }
 }
 
@@ -71,6 +71,9 @@ pub(super) fn site(clusters: Vec<Cluster>) -> Site {
         key_file: None,
         nodes: vec![node("alpha", 11), node("beta", 12)],
         ha: Ha::default(),
+        health: crate::model::Health::default(),
+        manager: crate::model::Manager::default(),
+        agents: crate::model::Agents::default(),
         tables: TableSizes { flows: 1 << 16, provisional: 1 << 15, affinity: 1 << 15, tuples: false },
         timeouts: Timeouts {
             tcp: minutes(15),
@@ -85,7 +88,7 @@ pub(super) fn site(clusters: Vec<Cluster>) -> Site {
 
 /// One cluster, active on alpha, whose clients stay with their server on port 443.
 pub(super) fn shop() -> Site {
-    let sticky = Affinity { prefix4: 32, prefix6: 64, timeout: Duration::from_secs(600) };
+    let sticky = Affinity { prefix4: 32, prefix6: 64, timeout: Duration::from_secs(600), group: None };
     let services = vec![
         service(80, &["web1", "web2", "web3"]),
         Service { affinity: Some(sticky), ..service(443, &["web1", "web2", "web3"]) },
@@ -179,6 +182,7 @@ impl Node {
             key: &self.key,
             ha_keys: &HA_KEYS,
             overrides: &Overrides::default(),
+            rulings: &crate::plan::Rulings::default(),
             links: &links,
             mac: MAC,
             ticks: RATE,

@@ -118,16 +118,17 @@ fn line(service: &Service) -> Line {
         select: match service.select {
             Select::Hash => "hash",
             Select::RoundRobin => "round-robin",
+            Select::LeastConnections => "least-connections",
         },
-        affinity: service.affinity.map(affinity),
+        affinity: service.affinity.as_ref().map(affinity),
         ring_slots: service.ring_slots,
         servers: service.servers.len(),
         idle_servers: service.servers.iter().filter(|server| server.weight == 0).count(),
     }
 }
 
-fn affinity(affinity: Affinity) -> String {
-    let Affinity { prefix4, prefix6, timeout } = affinity;
+fn affinity(affinity: &Affinity) -> String {
+    let Affinity { prefix4, prefix6, timeout, .. } = affinity;
     format!("source/{prefix4},{prefix6},{}", span(timeout.as_secs_f64()))
 }
 

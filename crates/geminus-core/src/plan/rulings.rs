@@ -1,0 +1,79 @@
+//! What health, the manager, rules and the clock make of servers and pools: wanted of the tables beside the site and the
+//! operator's orders.
+
+use std::collections::HashMap;
+
+use super::Override;
+use crate::model::{OnDown, Server};
+
+/// What is found of one server, otherwise than the site says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ruling {
+    /// The weight, in units that are the same for all servers of its pool; none: the configured one.
+    pub weight: Option<u16>,
+    /// It is down, and this becomes of its flows.
+    pub down: Option<OnDown>,
+    /// No new flows for now: maintenance, or its agent said that it is about to stop.
+    pub resting: bool,
+}
+
+impl Ruling {
+    /// The weight in force, with what the operator wants. 0: no new flows.
+    pub fn weight_of(&self, server: &Server, wish: Override) -> u16 {
+        if self.down.is_some() || self.resting || wish.drained {
+            return 0;
+        }
+        self.weight.unwrap_or_else(|| wish.weight_of(server))
+    }
+}
+
+/// What is found of every server, and which pools are in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rulings {
+    servers: HashMap<u64, Ruling>,
+    pools: HashMap<u64, u8>,
+}
+
+impl Rulings {
+    /// What is found of a server, by [`super::server_identity`].
+    pub fn server(&self, identity: u64) -> Ruling {
+        self.servers.get(&identity).copied().unwrap_or_default()
+    }
+
+    /// Finds something else of a server.
+    pub fn rule(&mut self, identity: u64, ruling: Ruling) {
+        if ruling == Ruling::default() {
+            self.servers.remove(&identity);
+        } else {
+            self.servers.insert(identity, ruling);
+        }
+    }
+
+    /// The pool that new flows of a service go to, by [`super::service_identity`].
+    pub fn pool(&self, service: u64) -> u8 {
+        self.pools.get(&service).copied().unwrap_or_default()
+    }
+
+    /// New flows of a service go to another pool.
+    pub fn use_pool(&mut self, service: u64, pool: u8) {
+        if pool == 0 {
+            self.pools.remove(&service);
+        } else {
+            self.pools.insert(service, pool);
+        }
+    }
+
+    /// The servers of which these and those differ.
+    pub fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u64> + 'a {
+        let ours = self.servers.iter().filter(|&(&identity, &ruling)| other.server(identity) != ruling);
+        let theirs = other.servers.keys().filter(|identity| !self.servers.contains_key(identity));
+        ours.map(|(&identity, _)| identity).chain(theirs.copied())
+    }
+
+    /// The services whose pool is another in these than in those.
+    pub fn switched<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = u64> + 'a {
+        let ours = self.pools.iter().filter(|&(&service, &pool)| other.pool(service) != pool);
+        let theirs = other.pools.keys().filter(|service| !self.pools.contains_key(service));
+        ours.map(|(&service, _)| service).chain(theirs.copied())
+    }
+}
