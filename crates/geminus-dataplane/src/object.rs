@@ -11,5 +11,7 @@ pub const TWIN_PROGRAM: &str = "geminus_twin";
 pub const CLOCK_PROGRAM: &str = "geminus_clock";
 /// Name of the map that [`CLOCK_PROGRAM`] writes.
 pub const CLOCK_MAP: &str = "CLOCK";
+/// Name of the map that says what is laid down of clients: the one table that is not an array and cannot be mapped.
+pub const SOURCES: &str = "SOURCES";
 /// Name of the program that passes everything.
 pub const PASS_PROGRAM: &str = "geminus_pass";

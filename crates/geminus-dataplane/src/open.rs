@@ -14,6 +14,7 @@ use geminus_packet::tables::{LAYOUT, Tables as _};
 
 use crate::attach::Wish;
 use crate::mapped::{self, MAPS, MappedTables};
+use crate::object::SOURCES;
 use crate::pins::Pins;
 use crate::program::{Loaded, ProgramFailure};
 
@@ -161,6 +162,7 @@ fn pinned_sizes(folder: &Path, cpus: u32) -> Option<Sizes> {
         provisional_buckets: entries("PROVISIONAL")?,
         affinity_buckets: entries("AFFINITY")?,
         tuples: entries("TUPLES")?,
+        sources: entries(SOURCES)?,
         cpus,
     };
     let whole = MAPS.iter().all(|name| {

@@ -14,7 +14,7 @@ use geminus_packet::heap::Sizes;
 use geminus_packet::tables::Ticks;
 
 use crate::mapped::{self, MAPS, MappedTables};
-use crate::object::{CLOCK_MAP, CLOCK_PROGRAM, OBJECT, PROGRAM, TWIN_PROGRAM};
+use crate::object::{CLOCK_MAP, CLOCK_PROGRAM, OBJECT, PROGRAM, SOURCES, TWIN_PROGRAM};
 
 /// Rates that Linux can be built with on the architectures we run on (`kernel/Kconfig.hz`).
 const RATES: [u32; 5] = [100, 250, 300, 512, 1000];
@@ -115,8 +115,9 @@ impl Loaded {
     ) -> Result<Self, ProgramFailure> {
         let mut loader = EbpfLoader::new();
         loader.btf(None).verifier_log_level(log);
-        for name in MAPS {
-            let entries = mapped::entries(name, sizes).expect("every map has a size");
+        let arrays =
+            MAPS.iter().map(|name| (*name, mapped::entries(name, sizes).expect("every map has a size")));
+        for (name, entries) in arrays.chain([(SOURCES, sizes.sources)]) {
             loader.map_max_entries(name, entries);
             if let Some(pins) = pins {
                 loader.map_pin_path(name, pins.join(name));

@@ -2,12 +2,13 @@
 
 use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::Array;
+use aya_ebpf::maps::lpm_trie::Key;
+use aya_ebpf::maps::{Array, LpmTrie};
 use geminus_packet::flow::Bucket;
 use geminus_packet::journal::Journal;
 use geminus_packet::tables::{
-    AddressBucket, EndpointBucket, Globals, Group, PathEntry, Range, ReasonCounters, RingLine, Server,
-    ServerCounters, Service, Tables, Tuple,
+    Address, AddressBucket, EndpointBucket, Globals, Group, PathEntry, Range, ReasonCounters, RingLine,
+    Server, ServerCounters, Service, SourceKey, Tables, Tuple,
 };
 use geminus_packet::verdict::{Counter, REASONS};
 
@@ -38,6 +39,11 @@ maps! {
     REASONS_SEEN: ReasonCounters,
     SENT: ServerCounters,
 }
+
+/// What is laid down of clients: [`SourceKey::data`] by the longest prefix. Without entries made beforehand, as the kernel
+/// demands of a trie.
+#[map]
+static SOURCES: LpmTrie<[u8; SourceKey::DATA], u64> = LpmTrie::with_max_entries(1, 0);
 
 /// The maps, and whether the frame at hand is only asked about.
 pub struct KernelTables {
@@ -83,8 +89,9 @@ impl Tables for KernelTables {
         SERVERS.get(index)
     }
     #[inline(always)]
-    fn source(&self, _service: u32, _client: geminus_packet::tables::Address) -> u64 {
-        0
+    fn source(&self, service: u32, client: Address) -> u64 {
+        let key = Key::new(SourceKey::DATA as u32 * 8, SourceKey::data(service, SourceKey::bytes(client)));
+        SOURCES.get(key).copied().unwrap_or(0)
     }
     #[inline(always)]
     fn group(&self, index: u32) -> Option<&Group> {

@@ -35,6 +35,8 @@ pub struct Sizes {
     pub affinity_buckets: u32,
     /// Cold entries: one a flow slot, or 1.
     pub tuples: u32,
+    /// Prefixes of clients that something is laid down of.
+    pub sources: u32,
     /// CPUs that count.
     pub cpus: u32,
 }

@@ -356,8 +356,8 @@ pub struct Service {
     pub affinity: Word,
     /// What clients are remembered under: `identity`, or what it shares with other services of its cluster.
     pub clients: Word,
-    /// Number of the service entry whose ring new flows are chosen from; 0: its own. A pool has an entry of its own, without
-    /// a port.
+    /// One more than the number of the service entry whose ring new flows are chosen from; 0: its own. A pool has an entry of
+    /// its own, without a port, of which nothing but the ring is read. One word, so that a switch is between two packets.
     pub pool: Word,
 }
 
@@ -419,12 +419,29 @@ impl SourceKey {
         whole.to_le_bytes()
     }
 
+    /// Bytes of [`data`](Self::data).
+    pub const DATA: usize = 20;
+    /// Leading bits of [`data`](Self::data) that the service's number takes: all of them count.
+    pub const SERVICE_BITS: u32 = 32;
+
+    /// The key of the kernel's table, a trie of longest prefixes: the service's number, its most significant byte first, then
+    /// the address. Of it [`SERVICE_BITS`](Self::SERVICE_BITS) and [`bits`](Self::bits) count.
+    #[inline(always)]
+    pub const fn data(service: u32, address: [u8; 16]) -> [u8; Self::DATA] {
+        let [s0, s1, s2, s3] = service.to_be_bytes();
+        let [a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15] = address;
+        [s0, s1, s2, s3, a0, a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15]
+    }
+
     /// Whether a client is one of them.
     pub fn has(&self, client: Address) -> bool {
         let difference = u128::from_be_bytes(self.address) ^ u128::from_be_bytes(Self::bytes(client));
         self.bits == 0 || difference.leading_zeros() >= u32::from(self.bits)
     }
 }
+
+/// Servers in a circle of [`Server::kin`]: one for each service that shares clients.
+pub const KIN: u32 = 8;
 
 /// One server of one service. 64 bytes: what each packet needs comes first. Number 0 is nobody.
 #[repr(C)]
@@ -443,8 +460,9 @@ pub struct Server {
     pub active: Word,
     /// Its weight in force, for [`Service::LEAST`].
     pub weight: Word,
-    /// The service entry it belongs to (32 bits) and the next of the servers that share its clients (32 bits), in a circle;
-    /// 0: none.
+    /// The service entry it belongs to (lower 32 bits; also of a server of a further pool the one with the port) and the next
+    /// of the servers that share its clients (upper 32 bits), in a circle of at most [`KIN`]; 0: none, and the lower half is
+    /// not read.
     pub kin: Word,
     /// For user space: what health and the manager last said of it.
     pub ruling: Word,

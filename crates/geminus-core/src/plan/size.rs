@@ -8,7 +8,7 @@ use geminus_packet::tables::{
     ReasonCounters, RingLine, Server, ServerCounters, Service, Tuple,
 };
 
-use crate::model::{Ports, Site};
+use crate::model::{Condition, Ports, Site};
 
 /// Sizes of the tables for a site, with room to grow by half before they have to be made anew. `cpus`: possible CPUs.
 pub fn sizes(site: &Site, cpus: u32) -> Sizes {
@@ -20,6 +20,7 @@ pub fn sizes(site: &Site, cpus: u32) -> Sizes {
     let mut servers = 0;
     let mut lines = 0;
     let mut longest = 0;
+    let mut sources = 0;
     for cluster in &site.clusters {
         addresses += cluster.addresses.len() as u32;
         for service in &cluster.services {
@@ -28,6 +29,12 @@ pub fn sizes(site: &Site, cpus: u32) -> Sizes {
             let ring = service.ring_slots.div_ceil(RING_LINE_SLOTS);
             lines += ring;
             longest = longest.max(ring);
+            let of_rules = service.rules.iter().map(|rule| match &rule.when {
+                Condition::From(prefixes) => prefixes.len(),
+                _ => 0,
+            });
+            // Where only some are allowed, each family has an entry for the rest.
+            sources += (of_rules.sum::<usize>() + service.allow.len() + service.deny.len() + 2) as u32;
             match service.ports {
                 Ports::Exact(_) => endpoints += 1,
                 Ports::Range(..) | Ports::Any => ranges += 1,
@@ -48,12 +55,17 @@ pub fn sizes(site: &Site, cpus: u32) -> Sizes {
         provisional_buckets: (site.tables.provisional / WAYS as u32).max(LEAST_BUCKETS),
         affinity_buckets: (site.tables.affinity / WAYS as u32).max(LEAST_BUCKETS),
         tuples: if site.tables.tuples { site.tables.flows } else { 1 },
+        // Without a switch between two of them, both the old and the new entries are there for a moment.
+        sources: (sources * 2).max(LEAST_SOURCES),
         cpus,
     }
 }
 
 /// Fewer would not keep the whole hash of a flow, which moving to larger tables needs ([`geminus_packet::flow::Bucket::tag`]).
 const LEAST_BUCKETS: u32 = 1 << 12;
+
+/// The trie takes memory for what is in it alone, so room costs nothing.
+const LEAST_SOURCES: u32 = 1 << 14;
 
 const fn roomy(entries: u32) -> u32 {
     entries + entries / 2
