@@ -216,6 +216,8 @@ pub(super) static HOOKS: Table = Table {
         hook!("path-down", "Nothing comes by a path any more."),
         hook!("server-up", "The way to a server is known again."),
         hook!("server-down", "The way to a server is not known any more."),
+        hook!("pool-empty", "No server of a pool is up."),
+        hook!("pool-full", "A pool is over its bound, and another takes its new flows."),
         hook!("config-differs", "A partner has another configuration."),
         hook!("address-claimed", "Another machine answers for a cluster address."),
         hook!("duel", "Both partners were active for the same clusters; one of them has yielded."),
