@@ -291,6 +291,8 @@ pub struct Start {
     pub site: Arc<Site>,
     /// What the operator wants otherwise, as the data plane remembers it.
     pub overrides: Overrides,
+    /// What was last found of servers and pools, as the data plane remembers it and acts by.
+    pub rulings: Arc<Rulings>,
     /// Every interface of the machine.
     pub interfaces: Vec<Interface>,
     /// What was left of the lease when the data plane was opened; zero: nobody forwarded.

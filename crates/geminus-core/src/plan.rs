@@ -160,6 +160,30 @@ impl Planner {
         overrides
     }
 
+    /// What was last found of servers and pools, as the tables remember it.
+    pub fn rulings(&self, tables: &impl Tables, site: &Site) -> Rulings {
+        let mut rulings = Rulings::default();
+        for (&identity, &index) in &self.servers {
+            if let Some(entry) = tables.server(index) {
+                rulings.rule(identity, Ruling::from_word(entry.ruling.load()));
+            }
+        }
+        for cluster in &site.clusters {
+            for service in cluster.services.iter().filter(|service| !service.pools.is_empty()) {
+                let names = identity::Names::of(cluster, service);
+                let base = self.services.get(&names.service()).and_then(|&index| tables.service(index));
+                let in_force = base.map_or(0, |entry| entry.pool.load() as u32);
+                let is_it = |name: &String| self.services.get(&names.pool(name)) == Some(&in_force);
+                if in_force != 0
+                    && let Some(at) = service.pools.iter().position(is_it)
+                {
+                    rulings.use_pool(names.service(), at as u8 + 1);
+                }
+            }
+        }
+        rulings
+    }
+
     /// How server addresses are reached, as the tables remember it.
     pub fn links(&self, tables: &impl Tables, site: &Site) -> HashMap<IpAddr, Link> {
         let mut links = HashMap::new();

@@ -40,6 +40,8 @@ pub(crate) struct Found {
     pub(crate) group_lease_remaining: Duration,
     /// What its operator wanted.
     pub(crate) overrides: Overrides,
+    /// What its health, manager and rules last found.
+    pub(crate) rulings: Arc<Rulings>,
 }
 
 impl Plane {
@@ -69,16 +71,17 @@ impl Plane {
         let mut links = data.remembered_links();
         links.retain(|_, link| still_there(link, interfaces));
         let overrides = data.overrides().clone();
+        let rulings = Arc::clone(data.rulings());
         let before = data.lease_remaining();
         let mut plane = Self { data, links };
-        match plane.begin(site, &overrides) {
+        match plane.begin(site, &overrides, &rulings) {
             Ok(taken_over) => {
                 // Tables that were made anew have the lease only since it was carried over from the old ones.
                 let lease_remaining = if before.is_zero() { plane.data.lease_remaining() } else { before };
                 let group_lease_remaining = plane.group_lease_remaining(site);
                 let running = [lease_remaining, group_lease_remaining].iter().any(|left| !left.is_zero());
                 let adopted = taken_over || running;
-                Ok((plane, Found { adopted, lease_remaining, group_lease_remaining, overrides }))
+                Ok((plane, Found { adopted, lease_remaining, group_lease_remaining, overrides, rulings }))
             }
             Err(error) => {
                 plane.undo();
@@ -161,9 +164,14 @@ impl Plane {
         self.data.detach().map_err(open_error)
     }
 
-    fn begin(&mut self, site: &Arc<Site>, overrides: &Overrides) -> Result<bool, RunError> {
+    fn begin(
+        &mut self,
+        site: &Arc<Site>,
+        overrides: &Overrides,
+        rulings: &Arc<Rulings>,
+    ) -> Result<bool, RunError> {
         self.hold_groups_on(site);
-        for note in self.apply(site, overrides, &Arc::default()).map_err(plain)? {
+        for note in self.apply(site, overrides, rulings).map_err(plain)? {
             tracing::info!("{note}");
         }
         let attached = self.data.attach().map_err(|error| plain(error.to_string()))?;

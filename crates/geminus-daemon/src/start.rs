@@ -73,6 +73,7 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
         node,
         site,
         overrides: found.overrides,
+        rulings: found.rulings,
         interfaces,
         lease_remaining: found.lease_remaining,
         group_lease_remaining: found.group_lease_remaining,

@@ -105,7 +105,7 @@ impl DataPlane {
         let cpus = cpus as u32;
         let (opened, old) = open::open(&pins, site, cpus)?;
         let ticks = opened.loaded.tick_rate()?;
-        let overrides = opened.planner.overrides(&*opened.tables);
+        let (overrides, rulings) = remembered(&opened, old.as_ref(), site);
         let clock = kernel_clock(&opened.loaded, ticks)?;
         let live = Arc::new(LiveTables::new(&opened.tables, ticks, clock));
         let written = Arc::new(Live::new(Arc::clone(&opened.tables), clock));
@@ -124,7 +124,7 @@ impl DataPlane {
             site: Arc::clone(site),
             installed: false,
             overrides,
-            rulings: Arc::default(),
+            rulings: Arc::new(rulings),
             links: HashMap::new(),
             ha_keys,
             live,
@@ -147,9 +147,17 @@ impl DataPlane {
         &self.overrides
     }
 
+    /// What was last found of servers and pools, as the tables of an earlier daemon remember it.
+    pub fn rulings(&self) -> &Arc<Rulings> {
+        &self.rulings
+    }
+
     /// How server addresses were reached when an earlier daemon last knew.
     pub fn remembered_links(&self) -> HashMap<IpAddr, Link> {
-        self.opened.planner.links(&*self.opened.tables, &self.site)
+        match &self.old {
+            Some(old) => Planner::adopt(old, old.sizes()).links(old, &self.site),
+            None => self.opened.planner.links(&*self.opened.tables, &self.site),
+        }
     }
 
     /// Makes the tables say what is wanted, without losing a packet: in place, or where they are too small by moving to
@@ -430,6 +438,17 @@ impl DataPlane {
                 let _ = open::remove(&folder);
             }
         }
+    }
+}
+
+/// What the operator wanted and what was found, as the tables of an earlier daemon remember it: those that were adopted, or
+/// those that were too small.
+fn remembered(opened: &Opened, old: Option<&MappedTables>, site: &Site) -> (Overrides, Rulings) {
+    let of =
+        |planner: &Planner, tables: &MappedTables| (planner.overrides(tables), planner.rulings(tables, site));
+    match old {
+        Some(old) => of(&Planner::adopt(old, old.sizes()), old),
+        None => of(&opened.planner, &opened.tables),
     }
 }
 

@@ -141,6 +141,7 @@ impl Setting {
             node: node(),
             site: Arc::new(self.site),
             overrides: self.overrides,
+            rulings: Arc::default(),
             interfaces: vec![interface(OUR_MAC, true)],
             lease_remaining: self.lease_remaining,
             group_lease_remaining: self.group_lease_remaining,

@@ -33,6 +33,14 @@ impl Names {
         self.service
     }
 
+    /// What a further pool of the service is called.
+    pub(super) fn pool(&self, name: &str) -> u64 {
+        let mut bytes = b"pool\0".to_vec();
+        bytes.extend(self.service.to_le_bytes());
+        bytes.extend(name.as_bytes());
+        leading_word(&blake3::hash(&bytes)) | 1
+    }
+
     pub(super) fn server(&self, server: &Server) -> u64 {
         let mut bytes = self.service.to_le_bytes().to_vec();
         match server.address {

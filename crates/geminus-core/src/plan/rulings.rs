@@ -18,6 +18,39 @@ pub struct Ruling {
 }
 
 impl Ruling {
+    const WEIGHTED: u64 = 1 << 16;
+    const DOWN_SHIFT: u32 = 17;
+    const RESTING: u64 = 1 << 19;
+
+    /// As it stands in a server entry's `ruling` word.
+    pub(super) fn to_word(self) -> u64 {
+        let weight = self.weight.map_or(0, |weight| Self::WEIGHTED | u64::from(weight));
+        let down = match self.down {
+            None => 0,
+            Some(OnDown::Rehash) => 1,
+            Some(OnDown::Keep) => 2,
+            Some(OnDown::Reset) => 3,
+        };
+        let resting = if self.resting { Self::RESTING } else { 0 };
+        weight | down << Self::DOWN_SHIFT | resting
+    }
+
+    pub(super) fn from_word(word: u64) -> Self {
+        let down = match word >> Self::DOWN_SHIFT & 3 {
+            0 => None,
+            1 => Some(OnDown::Rehash),
+            2 => Some(OnDown::Keep),
+            _ => Some(OnDown::Reset),
+        };
+        let weight = (word & Self::WEIGHTED != 0).then_some(word as u16);
+        Self { weight, down, resting: word & Self::RESTING != 0 }
+    }
+
+    /// Whether the flows that the server had are given up.
+    pub(super) fn releases(self) -> bool {
+        self.down.is_some_and(|down| down != OnDown::Keep)
+    }
+
     /// The weight in force, with what the operator wants. 0: no new flows.
     pub fn weight_of(&self, server: &Server, wish: Override) -> u16 {
         if self.down.is_some() || self.resting || wish.drained {
@@ -75,5 +108,23 @@ impl Rulings {
         let ours = self.pools.iter().filter(|&(&service, &pool)| other.pool(service) != pool);
         let theirs = other.pools.keys().filter(|service| !self.pools.contains_key(service));
         ours.map(|(&service, _)| service).chain(theirs.copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ruling_comes_out_of_its_word_as_it_went_in() {
+        for weight in [None, Some(0), Some(1), Some(1000), Some(u16::MAX)] {
+            for down in [None, Some(OnDown::Rehash), Some(OnDown::Keep), Some(OnDown::Reset)] {
+                for resting in [false, true] {
+                    let ruling = Ruling { weight, down, resting };
+                    assert_eq!(Ruling::from_word(ruling.to_word()), ruling);
+                }
+            }
+        }
+        assert_eq!(Ruling::default().to_word(), 0, "an entry of which nothing was ever found");
     }
 }
