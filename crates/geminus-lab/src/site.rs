@@ -176,7 +176,8 @@ pub struct Site {
     /// The machine that only looks, if there is one.
     pub observer: Option<Machine>,
     // In the order in which they end: processes, then programs, then what the ledger knows.
-    services: Vec<Process>,
+    /// By machine.
+    services: Vec<(String, Process)>,
     _port_programs: Vec<Attached>,
     folder: PathBuf,
     ledger: Arc<Ledger>,
@@ -326,8 +327,27 @@ impl Site {
     /// When nginx is missing, ends at once or does not answer within five seconds.
     pub fn serve_http(&mut self, machine: &Machine) -> Result<()> {
         let process = nginx::start(machine, &self.folder.join(&machine.name), &self.ledger)?;
-        self.services.push(process);
+        self.services.push((machine.name.clone(), process));
         Ok(())
+    }
+
+    /// Kills the nginx of a machine as `kill -9` does: its connections are reset, its ports are closed.
+    ///
+    /// # Errors
+    /// When none runs there.
+    pub fn kill_http(&mut self, machine: &str) -> Result<()> {
+        let at = self.services.iter().position(|(name, _)| name == machine);
+        let (_, process) = self.services.remove(at.with_context(|| format!("no nginx runs on {machine}"))?);
+        process.kill()
+    }
+
+    /// The nginx of a machine.
+    ///
+    /// # Errors
+    /// When none runs there.
+    pub fn http(&self, machine: &str) -> Result<&Process> {
+        let found = self.services.iter().find(|(name, _)| name == machine);
+        found.map(|(_, process)| process).with_context(|| format!("no nginx runs on {machine}"))
     }
 
     /// Makes a content host accept the cluster address without announcing it, as `geminus host setup` does.

@@ -71,6 +71,8 @@ pub struct Tally {
     pub by_server: BTreeMap<String, u64>,
     /// One line for each request that was lost.
     pub lost: Vec<String>,
+    /// When each of those requests began.
+    pub lost_at: Vec<Instant>,
     /// The longest wait for an answer.
     pub slowest: Duration,
 }
@@ -92,6 +94,7 @@ impl Tally {
             *self.by_server.entry(server).or_default() += count;
         }
         self.lost.extend(other.lost);
+        self.lost_at.extend(other.lost_at);
         self.slowest = self.slowest.max(other.slowest);
     }
 

@@ -101,6 +101,7 @@ fn visit(target: SocketAddr, tally: &mut Tally) -> Option<String> {
         }
         Err(lost) => {
             tally.lost.push(format!("a new connection to {target}: {lost}"));
+            tally.lost_at.push(begun);
             None
         }
     }
