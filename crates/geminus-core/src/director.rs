@@ -19,6 +19,7 @@ mod standing;
 mod told;
 mod twin;
 mod twin_told;
+mod view;
 mod words;
 mod work;
 
@@ -53,6 +54,7 @@ pub(crate) use self::pace::Pace;
 pub use self::port::Interface;
 pub use self::standing::{Failover, Standing};
 pub use self::twin::{LEAVE_PATIENCE, TAKEOVER_PATIENCE};
+pub use self::view::{PoolView, ServerState, ServerView, ServiceView, WeightView};
 
 /// How long a node that finds nobody forwarding waits for its servers' hardware addresses before it goes active anyway.
 pub const WARM_PATIENCE: Duration = Duration::from_secs(2);
