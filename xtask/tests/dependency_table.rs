@@ -60,6 +60,16 @@ const TABLE: &[Row] = &[
         ],
     },
     Row {
+        name: "geminus-advisor",
+        members: &[("geminus-core", "what is asked and expected of a server, and what came of it")],
+        others: &[
+            ("domain", "DNS messages, read by those who know every way a name can be wrong"),
+            ("httparse", "the head of an HTTP answer"),
+            ("x509-parser", "when a certificate expires"),
+        ],
+        tests: &[("proptest", "laws over answers of every kind, in pieces of every size")],
+    },
+    Row {
         name: "geminus-fixtures",
         members: &[
             ("geminus-core", "the site that the packets are played on, and the plan that installs it"),
