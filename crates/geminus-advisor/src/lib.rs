@@ -9,9 +9,16 @@
 //! in other pieces end the same; what is told of a server is one line of printable ASCII.
 
 mod certificate;
+mod datagram;
+mod dns;
 mod greeting;
 pub mod http;
+mod ldap;
 mod lines;
+mod messages;
+mod mysql;
+mod postgres;
+mod redis;
 mod words;
 
 use std::net::IpAddr;
@@ -105,6 +112,14 @@ impl Dialogue {
         Self { transport, conversation: Some(Box::new(conversation)) }
     }
 
+    fn by_line(protocol: impl lines::Lined + 'static) -> Self {
+        Self::new(Transport::Tcp, lines::ByLine::new(protocol))
+    }
+
+    fn by_message(protocol: impl messages::Framed + 'static) -> Self {
+        Self::new(Transport::Tcp, messages::ByMessage::new(protocol))
+    }
+
     const fn bare(transport: Transport) -> Self {
         Self { transport, conversation: None }
     }
@@ -115,7 +130,6 @@ impl Dialogue {
 /// `protocol` is the service's: DNS goes over either. `by` and `port` are what the server is asked by, for `Host`. `nonce`
 /// is random: questions of DNS carry its low 16 bits.
 pub fn dialogue(advisor: &Advisor, protocol: Protocol, by: IpAddr, port: u16, nonce: u64) -> Dialogue {
-    let _ = (protocol, nonce);
     match advisor {
         Advisor::Tcp => Dialogue::bare(Transport::ConnectOnly),
         Advisor::Tls { name } => Dialogue::bare(Transport::Tls { name: name.clone(), alpn: &[] }),
@@ -130,9 +144,23 @@ pub fn dialogue(advisor: &Advisor, protocol: Protocol, by: IpAddr, port: u16, no
                 (false, false) => Dialogue::new(Transport::Tcp, http::Exchange::new(check, by, port)),
             }
         }
-        Advisor::Smtp => Dialogue::new(Transport::Tcp, greeting::Smtp::new()),
+        Advisor::Dns { name, record } => match protocol {
+            Protocol::Udp => Dialogue::new(Transport::Datagram, dns::OverUdp::new(name, *record, nonce)),
+            Protocol::Tcp => Dialogue::new(Transport::Tcp, dns::OverTcp::conversation(name, *record, nonce)),
+        },
+        Advisor::Smtp => Dialogue::by_line(greeting::Smtp::default()),
+        Advisor::Imap => Dialogue::by_line(greeting::Imap),
+        Advisor::Pop3 => Dialogue::by_line(greeting::Pop3),
+        Advisor::Ftp => Dialogue::by_line(greeting::Ftp::default()),
+        Advisor::Ssh => Dialogue::by_line(greeting::Ssh),
+        Advisor::Redis => Dialogue::by_line(redis::Redis),
+        Advisor::Ldap => Dialogue::by_message(ldap::Ldap),
+        Advisor::Postgres => Dialogue::by_message(postgres::Postgres),
+        Advisor::Mysql => Dialogue::by_message(mysql::Mysql::default()),
+        Advisor::Udp { send, expect } => {
+            Dialogue::new(Transport::Datagram, datagram::Datagram::new(send, expect.as_deref()))
+        }
         Advisor::Ping => Dialogue::bare(Transport::Echo),
         Advisor::Exec { .. } => Dialogue::bare(Transport::Program),
-        _ => Dialogue::bare(Transport::ConnectOnly),
     }
 }

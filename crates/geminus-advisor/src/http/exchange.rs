@@ -148,7 +148,7 @@ fn framing(method: &str, status: u16, headers: &[httparse::Header<'_>]) -> Resul
     let values = |name: &'static str| {
         headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
     };
-    if let Some(coding) = values("Transfer-Encoding").last() {
+    if let Some(coding) = values("Transfer-Encoding").next_back() {
         let last = coding.rsplit(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
         let chunked = last.eq_ignore_ascii_case(b"chunked");
         return Ok(if chunked { Framing::Chunked(Chunks::default()) } else { Framing::UntilClosed });
