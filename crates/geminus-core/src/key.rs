@@ -1,6 +1,7 @@
 //! The secrets of the site and of its heartbeats, and what is derived from them.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use geminus_packet::hash::KEY_WORDS;
 
@@ -174,6 +175,87 @@ impl fmt::Debug for PairKey {
     }
 }
 
+/// The secret of the agents of a site: 32 bytes. Whoever has it can report for every content host, and nothing else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AgentsKey([u8; 32]);
+
+impl AgentsKey {
+    /// The key of these bytes.
+    pub const fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    /// The key that is made of another secret: the site's, or one that was drawn for agents alone.
+    pub fn from_secret(secret: &[u8; 32]) -> Self {
+        Self(blake3::derive_key("geminus 2026-11 secret of the agents of a site", secret))
+    }
+
+    /// The key of a site that has no other for its agents.
+    pub fn from_site(key: &SiteKey) -> Self {
+        Self::from_secret(&key.0)
+    }
+
+    /// The key of one content host: who has it can report for that host alone.
+    pub fn of_host(&self, host: IpAddr) -> HostKey {
+        let mut hasher = blake3::Hasher::new_derive_key("geminus 2026-11 secret of the agent of a host");
+        hasher.update(&self.0);
+        hasher.update(&host_octets(host));
+        HostKey(*hasher.finalize().as_bytes())
+    }
+
+    /// The bytes, for the file that a content host gets.
+    pub const fn secret(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for AgentsKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AgentsKey(..)")
+    }
+}
+
+/// The secret of the agent of one content host: 32 bytes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HostKey([u8; 32]);
+
+impl HostKey {
+    /// The key of these bytes.
+    pub const fn new(secret: [u8; 32]) -> Self {
+        Self(secret)
+    }
+
+    /// What the key is called on the wire and in messages; it tells nothing of the key.
+    pub fn id(&self) -> u32 {
+        let [id] = words(&self.0, "geminus 2026-11 name of the key of an agent");
+        id as u32
+    }
+
+    /// The key of the tag of every frame between agent and dispatchers.
+    pub fn tag_key(&self) -> [u8; 32] {
+        blake3::derive_key("geminus 2026-11 tag of a frame of an agent", &self.0)
+    }
+
+    /// The bytes, for the file that the host gets.
+    pub const fn secret(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HostKey(..)")
+    }
+}
+
+/// An address as 16 bytes; IPv4 as the IPv6 address that maps it (RFC 4291, 2.5.5.2).
+pub(crate) fn host_octets(host: IpAddr) -> [u8; 16] {
+    match host {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    }
+}
+
 /// Words derived from a secret for one purpose.
 fn words<const N: usize>(secret: &[u8; 32], context: &str) -> [u64; N] {
     let mut hasher = blake3::Hasher::new_derive_key(context);
@@ -227,6 +309,12 @@ mod tests {
                 all.extend(starts(&key, one, other));
             }
         }
+        for agents in [AgentsKey::from_site(&SITE), AgentsKey::new([7; 32])] {
+            for host in ["198.51.100.21", "198.51.100.22", "2001:db8::21"] {
+                let key = agents.of_host(host.parse().expect("an address"));
+                all.extend([u64::from(key.id()), words::<1>(&key.tag_key(), "first")[0]]);
+            }
+        }
         all.extend(SITE.flow_hash_words().into_iter().chain(SITE.question_mark()));
         let distinct: BTreeSet<_> = all.iter().collect();
         assert_eq!(distinct.len(), all.len(), "{all:x?}");
@@ -249,6 +337,17 @@ mod tests {
     }
 
     #[test]
+    fn agents_and_dispatchers_of_every_version_have_the_same_keys() {
+        let host = AgentsKey::from_site(&SITE).of_host("198.51.100.21".parse().expect("an address"));
+        let mapped = AgentsKey::from_site(&SITE).of_host("::ffff:198.51.100.21".parse().expect("an address"));
+        assert!(host == mapped, "one host by both ways of writing its address");
+        assert_eq!(
+            (host.id(), words::<1>(&host.tag_key(), "first")),
+            (1_420_818_860, [6_050_065_615_205_234_510])
+        );
+    }
+
+    #[test]
     fn keys_that_look_alike_on_the_wire_are_refused_and_one_twice_is_one() {
         let key = |first: u8| HaKey::new([first; 32]);
         let alike = (1..=u8::MAX).find(|&first| key(first).short_id() == key(0).short_id());
@@ -264,7 +363,9 @@ mod tests {
     #[test]
     fn a_secret_is_never_printed() {
         let key = HaKey::new([7; 32]);
-        let shown = format!("{SITE:?} {key:?} {:?}", key.between("alpha", "beta"));
-        assert_eq!(shown, "SiteKey(..) HaKey(..) PairKey(..)");
+        let agents = AgentsKey::from_site(&SITE);
+        let host = agents.of_host("198.51.100.21".parse().expect("an address"));
+        let shown = format!("{SITE:?} {key:?} {:?} {agents:?} {host:?}", key.between("alpha", "beta"));
+        assert_eq!(shown, "SiteKey(..) HaKey(..) PairKey(..) AgentsKey(..) HostKey(..)");
     }
 }
