@@ -425,6 +425,7 @@ impl Planner {
         if part.service.select == Select::RoundRobin {
             select |= ServiceEntry::TURN;
         }
+        entry.clients.store(part.identity);
         entry.select.store(select);
         index
     }

@@ -91,6 +91,16 @@ impl Frame for XdpFrame<'_> {
     }
 
     #[inline(always)]
+    fn cut(&mut self, length: usize) {
+        let by = length as i32 - self.length() as i32;
+        if by < 0 {
+            // SAFETY: the helper refuses what is too short for Ethernet; pointers into the frame are read anew below.
+            unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, by) };
+            self.refresh();
+        }
+    }
+
+    #[inline(always)]
     fn refresh(&mut self) {
         self.data = self.ctx.data();
         self.end = self.ctx.data_end();

@@ -46,6 +46,21 @@ pub enum Step {
     RemoveLast,
     /// The way to the server that nobody knew is known now.
     FindLost,
+    /// The server that the last forwarded frame went to has these flags from now on.
+    MarkLast(u64),
+    /// A server of one of the shop's services has so many active flows for its weight.
+    Load {
+        /// Port of the service.
+        port: u16,
+        /// Name of the server.
+        name: &'static str,
+        /// Active flows.
+        active: u64,
+        /// Weight in force.
+        weight: u64,
+    },
+    /// The server that the last forwarded frame went to begins another generation.
+    RenewLast,
 }
 
 /// What must become of a frame. No other counter may move.
@@ -76,6 +91,8 @@ pub enum Outcome {
     Same,
     /// Addressed to another server than the one that the last forwarded frame went to.
     Other,
+    /// Addressed to another service's server of the same name as the one that the last forwarded frame went to.
+    Namesake,
 }
 
 impl Fixture {
@@ -136,4 +153,9 @@ pub const fn same(path: &'static str) -> Expected {
 /// Sent elsewhere than the last frame before.
 pub const fn other(path: &'static str) -> Expected {
     Expected::new(Class::Forward, path, Outcome::Other)
+}
+
+/// Sent to the host that the last frame before went to, as a server of another service.
+pub const fn namesake(path: &'static str) -> Expected {
+    Expected::new(Class::Forward, path, Outcome::Namesake)
 }

@@ -85,6 +85,8 @@ pub struct V4 {
     pub options: Vec<u8>,
     /// Type of service.
     pub tos: u8,
+    /// Identification.
+    pub identification: u16,
     /// Flags and offset as they stand in the header.
     pub fragment: u16,
     /// Time to live.
@@ -103,6 +105,7 @@ impl V4 {
             destination,
             options: Vec::new(),
             tos: 0,
+            identification: 0x1234,
             fragment: 0x4000,
             ttl: 61,
             version_ihl: None,
@@ -116,7 +119,7 @@ impl V4 {
         let total = self.total_length.unwrap_or((length + payload.len()) as u16);
         let mut header = vec![self.version_ihl.unwrap_or(0x40 | (length / 4) as u8), self.tos];
         header.extend_from_slice(&total.to_be_bytes());
-        header.extend_from_slice(&[0x12, 0x34]);
+        header.extend_from_slice(&self.identification.to_be_bytes());
         header.extend_from_slice(&self.fragment.to_be_bytes());
         header.extend_from_slice(&[self.ttl, protocol, 0, 0]);
         header.extend_from_slice(&self.source);
@@ -232,8 +235,14 @@ pub struct Tcp {
     pub source: u16,
     /// Destination port.
     pub destination: u16,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgement number.
+    pub acknowledgement: u32,
     /// Control bits.
     pub flags: u8,
+    /// Window.
+    pub window: u16,
     /// Options, a multiple of four bytes.
     pub options: Vec<u8>,
     /// Header length in words, where it is to be wrong.
@@ -245,13 +254,27 @@ pub struct Tcp {
 impl Tcp {
     /// A segment without options and payload.
     pub fn new(source: u16, destination: u16, flags: u8) -> Self {
-        Self { source, destination, flags, options: Vec::new(), data_offset: None, payload: Vec::new() }
+        Self {
+            source,
+            destination,
+            sequence: 1,
+            acknowledgement: 2,
+            flags,
+            window: 0xfaf0,
+            options: Vec::new(),
+            data_offset: None,
+            payload: Vec::new(),
+        }
     }
 
     fn bytes(&self, from: &[u8], to: &[u8]) -> Vec<u8> {
         let words = self.data_offset.unwrap_or((5 + self.options.len() / 4) as u8);
         let mut segment = [self.source.to_be_bytes(), self.destination.to_be_bytes()].concat();
-        segment.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 2, words << 4, self.flags, 0xfa, 0xf0, 0, 0, 0, 0]);
+        segment.extend_from_slice(&self.sequence.to_be_bytes());
+        segment.extend_from_slice(&self.acknowledgement.to_be_bytes());
+        segment.extend_from_slice(&[words << 4, self.flags]);
+        segment.extend_from_slice(&self.window.to_be_bytes());
+        segment.extend_from_slice(&[0; 4]);
         segment.extend_from_slice(&self.options);
         segment.extend_from_slice(&self.payload);
         let pseudo = checksum::pseudo_header(from, to, TCP, segment.len());

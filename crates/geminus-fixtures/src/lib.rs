@@ -8,6 +8,7 @@
 //! What is expected is written down or computed here ([`checksum`], [`frame`]), never with code of the packet path.
 
 pub mod checksum;
+pub mod entries;
 pub mod fixture;
 pub mod frame;
 pub mod ground;

@@ -261,7 +261,10 @@ fn each_word<T: Tables>(tables: &T, sizes: &Sizes, mut each: impl FnMut(&'static
     }
     for at in 0..sizes.servers {
         let words = tables.server(at).into_iter();
-        say("servers", at, &mut words.flat_map(|s| [&s.link, &s.from, &s.identity, &s.interface]));
+        let words = words.flat_map(|s| {
+            [&s.link, &s.from, &s.identity, &s.interface].into_iter().chain([&s.active, &s.weight, &s.kin])
+        });
+        say("servers", at, &mut { words });
     }
     for at in 0..GROUPS {
         say(

@@ -8,9 +8,10 @@ use geminus_core::model::{Server, Site};
 use geminus_core::plan::{Link, Override, Overrides, Planner, Wanted, server_identity};
 use geminus_packet::frame::SliceFrame;
 use geminus_packet::heap::{HeapTables, Sizes};
-use geminus_packet::tables::{Tables, Ticks};
+use geminus_packet::tables::{Server as Entry, Tables, Ticks};
 use geminus_packet::verdict::{Class, Counter, Kind, Reason, Verdict, reasons};
 
+use crate::entries;
 use crate::fixture::{Expected, Fixture, Outcome, Step};
 use crate::ground;
 use crate::snapshot;
@@ -207,6 +208,17 @@ impl<H: Home> Stage<H> {
                 self.site.clusters[cluster].services[service].servers.remove(server);
                 self.install();
             }
+            Step::Load { port, name, active, weight } => {
+                entries::load(self.home.tables(), *port, name, *active, *weight);
+            }
+            Step::MarkLast(flags) => {
+                let server = self.last_server();
+                server.from.store(server.from.load() | flags);
+            }
+            Step::RenewLast => {
+                let server = self.last_server();
+                server.link.store(server.link.load().wrapping_add(1 << 48));
+            }
             Step::FindLost => {
                 self.links.insert(ground::LOST, ground::link(ground::LOST));
                 self.install();
@@ -239,6 +251,11 @@ impl<H: Home> Stage<H> {
     pub fn server(&self, number: u32) -> &Server {
         let (cluster, service, server) = self.place(number);
         &self.site.clusters[cluster].services[service].servers[server]
+    }
+
+    fn last_server(&self) -> &Entry {
+        let number = self.last.expect("a frame was forwarded before");
+        self.home.tables().server(number).expect("it is in the table")
     }
 
     fn place(&self, number: u32) -> (usize, usize, usize) {
@@ -320,17 +337,18 @@ impl<H: Home> Stage<H> {
         complaints: &mut Vec<String>,
     ) -> Vec<u8> {
         let name = server.map(|number| self.server(number).name.as_str());
+        let last_name = last.filter(|&number| self.planner.place(number).is_some());
+        let last_name = last_name.map(|number| self.server(number).name.as_str());
         let right = match &expected.outcome {
             Outcome::Unchanged | Outcome::Becomes(_) => server.is_none(),
             Outcome::Local(wanted) => name == Some(wanted),
             Outcome::To(wanted) => name.is_some_and(|name| wanted.contains(&name)),
             Outcome::Same => server.is_some() && server == last,
             Outcome::Other => server.is_some() && last.is_some() && server != last,
+            Outcome::Namesake => name.is_some() && name == last_name && server != last,
         };
         if !right {
-            let last =
-                last.map(|number| self.planner.place(number).map_or("gone", |_| &self.server(number).name));
-            complaints.push(format!("went to {name:?} after {last:?}, not {:?}", expected.outcome));
+            complaints.push(format!("went to {name:?} after {last_name:?}, not {:?}", expected.outcome));
         }
         let mut bytes = match &expected.outcome {
             Outcome::Becomes(bytes) => bytes.clone(),

@@ -1,11 +1,15 @@
-//! Answers given in place, for addresses that live in no interface: ARP, neighbour solicitation, echo.
+//! Answers given in place: ARP, neighbour solicitation and echo for addresses that live in no interface, and resets for
+//! servers that are down.
 
-use crate::dispatch::{cluster_address, own_mac, silence};
+use crate::dispatch::{TCP_ACK, TCP_FIN, TCP_RST, cluster_address, own_mac, silence};
 use crate::frame::Frame;
+use crate::packet::Packet;
 use crate::tables::{Address, AddressFacts, Globals, MAC_BITS, PARTNER, Tables, Ticks, mac_word, word_mac};
 use crate::verdict::{Answer, Drop, Note, Pass, Verdict};
-use crate::wire::{Arp, Ethernet, Icmp, Ipv4, Ipv6, LinkLayerOption, Mac, NeighbourTarget, number};
-use crate::word::{is_zero, opaque};
+use crate::wire::{
+    Arp, Ethernet, Filling, Icmp, Ipv4, Ipv6, LinkLayerOption, Mac, NeighbourTarget, Tcp, number,
+};
+use crate::word::{blurred, is_zero, opaque};
 
 /// Time to live and hop limit of what the node sends itself.
 pub(crate) const TTL: u8 = 64;
@@ -184,6 +188,112 @@ pub(crate) fn echo6<F: Frame>(frame: &mut F, ip: usize, at: usize) -> Verdict {
     Verdict::answer(Answer::Echo6)
 }
 
+/// Answers a TCP segment by a reset that makes its sender give the connection up: RFC 9293, section 3.5.2. Where its headers
+/// start, `packet` says. Options and extension headers go, and all that was said.
+#[inline(always)]
+pub(crate) fn reset<F: Frame>(frame: &mut F, packet: &Packet, nothing: u64) -> Verdict {
+    frame.refresh();
+    // First of all: later the compiler would know that there is room for it, and the verifier would not.
+    turn_around(frame);
+    let is_v4 = packet.source.is_v4();
+    let [ip_at, tcp_at] = blurred([u64::from(packet.at & 0xffff), u64::from(packet.at >> 16)], nothing);
+    // The masks, which no frame needs, are how the verifier knows a bound.
+    let (ip_at, tcp_at) = (ip_at as usize & 0x1f, tcp_at as usize & 0x3fff);
+    let Some(&told) = frame.get::<Tcp>(tcp_at) else { return Verdict::drop(Drop::TruncatedTransport) };
+    let turned = if is_v4 { reset4(frame, ip_at) } else { reset6(frame, ip_at) };
+    // Sum of the pseudo header, where the packet ended and where the answer's TCP header starts; what fills it up.
+    let [sum, end, reply_at, filling] = blurred(turned, nothing);
+    if sum == 0 {
+        return Verdict::drop(Drop::BadLength);
+    }
+    let said = u32::from_be_bytes(told.sequence).wrapping_add(
+        (end as u32)
+            .wrapping_sub(tcp_at as u32 + u32::from(told.data_offset >> 4) * 4)
+            .wrapping_add(u32::from(told.flags & TCP_FIN)),
+    );
+    let (sequence, acknowledgement, flags) = if told.flags & TCP_ACK != 0 {
+        (told.acknowledgement, [0; 4], TCP_RST)
+    } else {
+        ([0; 4], said.to_be_bytes(), TCP_RST | TCP_ACK)
+    };
+    let [a, b, c, d] = told.ports;
+    let ports = [c, d, a, b];
+    let head = u16::from_be_bytes([(size_of::<Tcp>() as u8 / 4) << 4, flags]);
+    let sum = sum as u32 + sum_pair(ports) + sum_pair(sequence) + sum_pair(acknowledgement) + u32::from(head);
+    let reply_at = reply_at as usize & 0x3f;
+    let Some(tcp) = frame.get_mut::<Tcp>(reply_at) else { return Verdict::drop(Drop::BadLength) };
+    let [data_offset, flags] = head.to_be_bytes();
+    *tcp = Tcp {
+        ports,
+        sequence,
+        acknowledgement,
+        data_offset,
+        flags,
+        window: [0; 2],
+        checksum: folded(sum),
+        urgent: [0; 2],
+    };
+    frame.cut(reply_at + size_of::<Tcp>() + filling as usize);
+    Verdict::answer(Answer::Reset)
+}
+
+/// Bytes of a TCP segment that is a header only.
+const SEGMENT: u8 = size_of::<Tcp>() as u8;
+
+/// Makes the IPv4 header that of a reset: the sum of its pseudo header, where the packet ended, where TCP starts, and how many
+/// bytes of what the frame had behind it fill it up.
+#[inline(always)]
+fn reset4<F: Frame>(frame: &mut F, at: usize) -> [u64; 4] {
+    let Some(ip) = frame.get_mut::<Ipv4>(at) else { return [0; 4] };
+    let end = at as u64 + u64::from(u16::from_be_bytes(ip.total_length));
+    let [a, b, c, d, e, f, g, h] = ip.addresses;
+    let addresses = sum_pair([a, b, c, d]) + sum_pair([e, f, g, h]);
+    let lengths = [0, size_of::<Ipv4>() as u8 + SEGMENT];
+    let rest = [[0x45, 0], lengths, [0x40, 0], [TTL, number::TCP]];
+    let sum = rest.into_iter().fold(addresses, |sum, word| sum + u32::from(u16::from_be_bytes(word)));
+    *ip = Ipv4 {
+        version_ihl: 0x45,
+        tos: 0,
+        total_length: lengths,
+        identification: [0; 2],
+        // Not to be fragmented, so that no identification is needed: RFC 6864.
+        fragment: [0x40, 0],
+        ttl: TTL,
+        protocol: number::TCP,
+        checksum: folded(sum),
+        addresses: [e, f, g, h, a, b, c, d],
+    };
+    let tcp_at = at + size_of::<Ipv4>();
+    let filling = match frame.get_mut::<Filling>(tcp_at + size_of::<Tcp>()) {
+        Some(filling) => {
+            filling.bytes = [0; 6];
+            size_of::<Filling>()
+        }
+        None => 0,
+    };
+    let pseudo = addresses + u32::from(number::TCP) + u32::from(SEGMENT);
+    [u64::from(pseudo), end, tcp_at as u64, filling as u64]
+}
+
+/// As [`reset4`], of an IPv6 header.
+#[inline(always)]
+fn reset6<F: Frame>(frame: &mut F, at: usize) -> [u64; 4] {
+    let Some(ip) = frame.get_mut::<Ipv6>(at) else { return [0; 4] };
+    let tcp_at = at + size_of::<Ipv6>();
+    let end = tcp_at as u64 + u64::from(u16::from_be_bytes(ip.payload_length));
+    let (source, destination) = (ip.source, ip.destination);
+    *ip = Ipv6 {
+        version_class_label: [0x60, 0, 0, 0],
+        payload_length: [0, SEGMENT],
+        next_header: number::TCP,
+        hop_limit: TTL,
+        source: destination,
+        destination: source,
+    };
+    let pseudo = sum16(&source) + sum16(&destination) + u32::from(number::TCP) + u32::from(SEGMENT);
+    [u64::from(pseudo), end, tcp_at as u64, 0]
+}
+
 /// Sends a frame back to where it came from.
 #[inline(always)]
 pub(crate) fn turn_around<F: Frame>(frame: &mut F) {
@@ -226,6 +336,11 @@ const fn sum16(bytes: &[u8; 16]) -> u32 {
         at += 2;
     }
     sum
+}
+
+#[inline(always)]
+const fn sum_pair(bytes: [u8; 4]) -> u32 {
+    u16::from_be_bytes([bytes[0], bytes[1]]) as u32 + u16::from_be_bytes([bytes[2], bytes[3]]) as u32
 }
 
 #[inline(always)]

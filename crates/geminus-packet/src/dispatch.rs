@@ -9,14 +9,14 @@ use crate::tables::{
     mac_word, word_mac,
 };
 use crate::twin;
-use crate::verdict::{Drop, Kind, Pass, Verdict};
+use crate::verdict::{Answer, Drop, Kind, Pass, Verdict};
 use crate::wire::{Ethernet, Extension, Icmp, Ipv4, Ipv6, Mac, Tcp, Udp, Vlan, number};
 use crate::word::{is_zero, opaque};
 
-const TCP_FIN: u8 = 1;
+pub(crate) const TCP_FIN: u8 = 1;
 const TCP_SYN: u8 = 2;
-const TCP_RST: u8 = 4;
-const TCP_ACK: u8 = 16;
+pub(crate) const TCP_RST: u8 = 4;
+pub(crate) const TCP_ACK: u8 = 16;
 
 /// IPv6 extension headers that a packet may have.
 const MAX_EXTENSIONS: u32 = 4;
@@ -61,7 +61,13 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict
         None if matches!(packet.step, Step::TWIN) => {
             twin::received(frame, tables, globals, &packet.blurred(globals.nothing.load()), now)
         }
-        None => balance(tables, globals, &packet, frame.length() as u64, now),
+        None => {
+            let verdict = balance(tables, globals, &packet, frame.length() as u64, now);
+            if verdict != Verdict::answer(Answer::Reset) {
+                return verdict;
+            }
+            answer::reset(frame, &packet, globals.nothing.load())
+        }
     }
 }
 
@@ -125,7 +131,11 @@ pub(crate) fn cluster_address<T: Tables>(
 
 /// Looks an address up that is a cluster's or this node's own.
 #[inline(always)]
-fn known_address<T: Tables>(tables: &T, globals: &Globals, address: Address) -> Option<(AddressFacts, u32)> {
+pub(crate) fn known_address<T: Tables>(
+    tables: &T,
+    globals: &Globals,
+    address: Address,
+) -> Option<(AddressFacts, u32)> {
     let index = &globals.index[globals.half.load() as usize & 1];
     let place = index.address_place.load();
     let bucket = address.bucket(index.address_seed.load(), (place >> 32) as u32);
@@ -253,7 +263,16 @@ fn v4<F: Frame, T: Tables>(
         return Some(Verdict::drop(Drop::TtlExpired));
     }
     let (source, protocol) = (Address::v4([a, b, c, d]), ip.protocol);
-    *packet = Packet { source, destination, facts, place, ports: 0, protocol, step: Step::SEGMENT };
+    *packet = Packet {
+        source,
+        destination,
+        facts,
+        place,
+        ports: 0,
+        protocol,
+        at: places(at, transport),
+        step: Step::SEGMENT,
+    };
     ports(frame, transport, payload, packet)
 }
 
@@ -328,8 +347,23 @@ fn v6<F: Frame, T: Tables>(
     if hop_limit <= 1 {
         return Some(Verdict::drop(Drop::TtlExpired));
     }
-    *packet = Packet { source, destination, facts, place, ports: 0, protocol: next, step: Step::SEGMENT };
+    *packet = Packet {
+        source,
+        destination,
+        facts,
+        place,
+        ports: 0,
+        protocol: next,
+        at: places(at, transport),
+        step: Step::SEGMENT,
+    };
     ports(frame, transport, payload, packet)
+}
+
+/// Where the headers start: [`Packet::at`].
+#[inline(always)]
+const fn places(ip: usize, transport: usize) -> u32 {
+    ip as u32 | (transport as u32) << 16
 }
 
 /// Next header and length of an extension header.

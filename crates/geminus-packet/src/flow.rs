@@ -261,14 +261,15 @@ impl Bucket {
         Some(Found { way: way as u32, server: (word & SERVER_MASK) as u32, note })
     }
 
-    /// Writes the time of a flow that was just found, and its new state if it has one. A lost race changes nothing.
+    /// Writes the time of a flow that was just found, and its new state if it has one. A lost race changes nothing, and is
+    /// told by false.
     #[inline(always)]
-    pub fn touch(&self, found: &Found, state: Option<State>, now: u32) {
+    pub fn touch(&self, found: &Found, state: Option<State>, now: u32) -> bool {
         let mut word = found.note.0 & !u64::from(u32::MAX) | u64::from(now);
         if let Some(state) = state {
             word = word & !(7 << STATE_SHIFT) | (state as u64) << STATE_SHIFT;
         }
-        self.notes[found.way as usize & (WAYS - 1)].replace(found.note.0, word);
+        self.notes[found.way as usize & (WAYS - 1)].replace(found.note.0, word)
     }
 
     /// Frees the way of a flow that was just found, and wipes its tag, which would hide the flow if it came back in another

@@ -13,6 +13,8 @@ pub trait Frame {
     /// Makes the frame longer at its end; false, and nothing changed, if there is no room. The new bytes are to be
     /// written by the caller.
     fn grow_back(&mut self, by: usize) -> bool;
+    /// Makes the frame so short, by its end; one that is shorter stays as it is.
+    fn cut(&mut self, length: usize);
     /// Forgets what was checked. What a path has checked of the frame would otherwise be carried, and told apart by the
     /// verifier, through everything that follows.
     fn refresh(&mut self) {}
@@ -64,6 +66,10 @@ mod slice {
         fn grow_back(&mut self, by: usize) -> bool {
             self.bytes.resize(self.bytes.len() + by, 0);
             true
+        }
+
+        fn cut(&mut self, length: usize) {
+            self.bytes.truncate(length);
         }
     }
 }

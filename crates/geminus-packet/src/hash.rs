@@ -85,6 +85,12 @@ impl HashKey {
         let sum = self.lanes[0].mix(prefix[0]).wrapping_add(self.lanes[1].mix(prefix[1]));
         self.spread(sum.wrapping_add(self.lanes[V6_PORTS].mix(service)))
     }
+
+    /// Another hash of what has this hash: of two candidates in a ring, the place of the second.
+    #[inline(always)]
+    pub fn again(&self, hash: u64) -> u64 {
+        self.spread(self.lanes[0].mix(hash))
+    }
 }
 
 /// The word that holds a flow's ports and protocol. `ports`: source and destination port as they stand in the header,

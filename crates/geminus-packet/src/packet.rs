@@ -40,6 +40,8 @@ pub struct Packet {
     pub ports: u32,
     /// Protocol number of the IP header.
     pub protocol: u8,
+    /// Where its IP header starts (lower 16 bits) and the header behind it (upper 16). Of a partner's frame: 0.
+    pub at: u32,
     /// What it does to its flow.
     pub step: Step,
 }
@@ -53,6 +55,7 @@ impl Packet {
         place: 0,
         ports: 0,
         protocol: 0,
+        at: 0,
         step: Step::SEGMENT,
     };
 
@@ -67,7 +70,7 @@ impl Packet {
             self.destination.low,
             self.facts.0,
             ports,
-            u64::from(self.protocol),
+            u64::from(self.protocol) | u64::from(self.at) << 32,
             self.step.0,
         ];
         let [source_high, source_low, destination_high, destination_low, facts, ports, protocol, step] =
@@ -79,6 +82,7 @@ impl Packet {
             place: (ports >> 32) as u32,
             ports: ports as u32,
             protocol: protocol as u8,
+            at: (protocol >> 32) as u32,
             step: Step(step),
         }
     }

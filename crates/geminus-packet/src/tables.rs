@@ -456,7 +456,7 @@ pub struct Server {
     /// Interface (32 bits); for user space: what the operator wants (16 bits), the generation it last had (16).
     pub interface: Word,
     /// Active flows: one more with each flow remembered, one less with each that its client ends; counted anew by user
-    /// space every now and then.
+    /// space every now and then, which what happens meanwhile may bring below 0 ([`Server::flows`]).
     pub active: Word,
     /// Its weight in force, for [`Service::LEAST`].
     pub weight: Word,
@@ -481,6 +481,12 @@ impl Server {
     pub const RESETS: u64 = 1 << 52;
     /// Flag of `from`: clients do not come back to it.
     pub const LOOSE: u64 = 1 << 53;
+
+    /// Active flows in an `active` word, which reads as a great number when it is below 0.
+    #[inline(always)]
+    pub const fn flows(active: u64) -> u64 {
+        active & (active >> 63).wrapping_sub(1)
+    }
 
     /// Generation in a `link` word.
     #[inline(always)]

@@ -101,8 +101,11 @@ reasons! {
         Unexposed = "unexposed", "no service on this port";
         NoServer = "no-server", "no server of the service may get new flows";
         Unresolved = "unresolved", "the hardware address of the server is not known yet";
+        ServersDown = "servers-down", "the servers at its place in the ring are down, and the ring is not built without them yet";
+        Denied = "denied", "its source is one that the service does not serve";
         TtlExpired = "ttl-expired", "time to live or hop limit 1 or 0";
         SourceIsCluster = "source-is-cluster", "its source is a cluster address";
+        LoopedBack = "looped-back", "its source is an address of this node: a content host sends on what it should take itself";
         Martian = "martian", "its source is a multicast, broadcast, loopback or unspecified address";
         GroupMac = "group-mac", "a cluster address in a frame to a multicast or broadcast hardware address";
         BadHeader = "bad-header", "IP version or header length is wrong";
@@ -138,6 +141,7 @@ reasons! {
         Neighbour = "neighbour", "neighbour solicitation for a cluster address";
         Echo = "echo", "IPv4 echo request to a cluster address";
         Echo6 = "echo6", "IPv6 echo request to a cluster address";
+        Reset = "reset", "a segment of a TCP flow whose server is down and whose clients are told so by a reset";
         Probe = "twin-probe", "a partner's probe, answered with what this node is for the shared groups";
     }
 }
@@ -151,6 +155,7 @@ reasons! {
         Affinity = "affinity", "first packet of a flow of a client that has a server";
         Ring = "ring", "first packet of a flow, by the ring";
         Turn = "turn", "first packet of a flow, in turn";
+        Least = "least", "first packet of a flow, to the one of two candidates that has fewer active flows for its weight";
         Unknown = "unknown", "later packet of a flow that is not remembered, by the ring";
     }
 }
@@ -162,8 +167,9 @@ reasons! {
         FlowNotRemembered = "flow-not-remembered", "a flow found no slot in the flow table; the ring decides for it";
         FirstEvicted = "first-evicted", "an older first packet lost its slot in the provisional table";
         FirstNotRemembered = "first-not-remembered", "a first packet found no slot in the provisional table; the ring decides";
-        ServerGone = "server-gone", "a remembered flow's server was removed or replaced";
-        SteppedAside = "stepped-aside", "the ring's server is unresolved, so another was taken";
+        ServerGone = "server-gone", "a remembered flow's server was removed, replaced or declared down";
+        Released = "released", "a remembered UDP flow's server is down, and the flow goes elsewhere";
+        SteppedAside = "stepped-aside", "the ring's server is unresolved or down, so another was taken";
         ClaimedByOther = "claimed-by-other", "ARP from another machine that claims a cluster address as its own";
         AdvertisedByOther = "advertised-by-other", "a neighbour advertisement from another machine that claims a cluster address as its own";
     }
@@ -231,6 +237,12 @@ impl Verdict {
     #[inline(always)]
     pub const fn drop(reason: Drop) -> Self {
         Self::new(Kind::Drop, reason.counter(), 0, 0)
+    }
+
+    /// Dropped. `reason` is the counter of a [`Drop`].
+    #[inline(always)]
+    pub const fn dropped(reason: Counter) -> Self {
+        Self::new(Kind::Drop, reason, 0, 0)
     }
 
     /// Answered in place.

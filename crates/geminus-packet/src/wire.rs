@@ -182,6 +182,14 @@ header! {
         mac: Mac,
     }
 }
+header! {
+    /// What fills a frame up to the least that Ethernet carries, behind the shortest of packets: IPv4 and TCP without
+    /// options.
+    Filling {
+        /// 0.
+        bytes: [u8; 6],
+    }
+}
 
 header! {
     /// The start of a partner's frame ([`crate::twin`]), whose body depends on its kind.

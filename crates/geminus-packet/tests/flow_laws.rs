@@ -351,7 +351,9 @@ fn whoever_writes_at_once_a_flow_is_never_found_with_anothers_server() {
                     assert_eq!(seen, (server, generation, state as u8, n % 2 == 1), "flow {n}");
                     match random.below(8) {
                         0 => bucket.forget(&found),
-                        1..4 => bucket.touch(&found, None, now),
+                        1..4 => {
+                            bucket.touch(&found, None, now);
+                        }
                         _ => (),
                     }
                 }

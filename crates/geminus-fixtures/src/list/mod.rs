@@ -2,13 +2,17 @@
 
 mod affinity;
 mod arp;
+mod down;
 mod echo;
 mod flows;
 mod ipv4;
 mod ipv6;
+mod least;
 mod link;
 mod neighbour;
+mod pools;
 mod services;
+mod shared;
 mod transport;
 mod twin;
 
@@ -30,6 +34,10 @@ pub fn all() -> Vec<Fixture> {
         services::list,
         flows::list,
         affinity::list,
+        shared::list,
+        down::list,
+        pools::list,
+        least::list,
         twin::list,
     ];
     for list in lists {

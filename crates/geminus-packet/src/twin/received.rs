@@ -97,6 +97,7 @@ const fn arrived(
         place: udp_at as u32,
         ports: payload,
         protocol: number::UDP,
+        at: 0,
         step: Step::TWIN,
     }
 }
