@@ -403,7 +403,8 @@ pub struct SourceKey {
     pub service: u32,
     /// The first address as 16 bytes; an IPv4 address in the last four, behind ten of 0 and two of 0xff (RFC 4291, 2.5.5.2).
     pub address: [u8; 16],
-    /// Leading bits of it that count: of an IPv4 address 96 more than are written.
+    /// Leading bits of it that count: of an IPv4 address 96 more than are written. With fewer than 96, IPv4 addresses may be
+    /// among them: those of IPv6 alone are what is left beside an entry for `::ffff:0:0/96`.
     pub bits: u8,
 }
 
@@ -460,9 +461,8 @@ pub struct Server {
     pub active: Word,
     /// Its weight in force, for [`Service::LEAST`].
     pub weight: Word,
-    /// The service entry it belongs to (lower 32 bits; also of a server of a further pool the one with the port) and the next
-    /// of the servers that share its clients (upper 32 bits), in a circle of at most [`KIN`]; 0: none, and the lower half is
-    /// not read.
+    /// The service entry it belongs to (lower 32 bits; said of every server, and of one of a further pool it is the one with
+    /// the port) and the next of the servers that share its clients (upper 32 bits), in a circle of at most [`KIN`]; 0: none.
     pub kin: Word,
     /// For user space: what health and the manager last said of it.
     pub ruling: Word,
