@@ -3,7 +3,7 @@
 use geminus_core::health::{Fault, FaultKind, Good};
 
 use crate::lines::ended;
-use crate::words::{fault, told};
+use crate::words::{quoted, told};
 use crate::{Conversation, KEPT, Step};
 
 /// What one protocol makes of messages.
@@ -57,6 +57,12 @@ impl<F: Framed> ByMessage<F> {
     }
 }
 
+impl<F: Framed> ByMessage<F> {
+    fn too_many(&self) -> Fault {
+        told(FaultKind::Garbage, &self.protocol.awaits(), "more than 16 KiB of something else")
+    }
+}
+
 impl<F: Framed> Conversation for ByMessage<F> {
     fn begin(&mut self, out: &mut Vec<u8>) {
         self.protocol.begin(out);
@@ -71,20 +77,14 @@ impl<F: Framed> Conversation for ByMessage<F> {
                 return Step::More;
             }
             match self.protocol.message(&self.kept, out) {
-                Read::Need(need) if need > self.left => {
-                    return fault(FaultKind::Garbage, &self.protocol.awaits(), &self.kept).into();
+                Read::Need(need) if need > KEPT => {
+                    let got = format!("a message of {need} bytes: {}", quoted(&self.kept, 60));
+                    return told(FaultKind::Garbage, &self.protocol.awaits(), &got).into();
                 }
+                Read::Need(need) if need > self.left => return self.too_many().into(),
                 Read::Need(need) => self.need = need.max(self.kept.len() + 1),
                 Read::Next => {
                     self.left = self.left.saturating_sub(self.kept.len());
-                    if self.left == 0 {
-                        return told(
-                            FaultKind::Garbage,
-                            &self.protocol.awaits(),
-                            "more than 16 KiB of others",
-                        )
-                        .into();
-                    }
                     self.kept.clear();
                     self.need = 1;
                 }

@@ -55,8 +55,8 @@ pub(super) enum Part<'a> {
     More,
     /// The body is complete.
     End,
-    /// The framing is broken: what was expected.
-    Broken(&'static str),
+    /// The framing is broken: what was expected, and what came in its place.
+    Broken(&'static str, u8),
 }
 
 impl Framing {
@@ -91,7 +91,7 @@ impl Chunks {
             match self.framing(byte) {
                 Ok(false) => {}
                 Ok(true) => return Part::End,
-                Err(expected) => return Part::Broken(expected),
+                Err(expected) => return Part::Broken(expected, byte),
             }
         }
         Part::More
@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn broken_chunks_are_broken() {
         for bytes in [&b"\r\n"[..], b"x", b"-1\r\n", b"4\r\nWikipedia", b"1234567890123456\r\n", b"4x\r\n"] {
-            assert!(matches!(chunked(bytes).1, Part::Broken(_)), "{bytes:?}");
+            assert!(matches!(chunked(bytes).1, Part::Broken(..)), "{bytes:?}");
         }
     }
 
@@ -196,9 +196,9 @@ mod tests {
     fn endless_extensions_and_trailers_are_broken() {
         let mut extension = b"4;".to_vec();
         extension.extend([b'x'; 2 * IDLE]);
-        assert!(matches!(chunked(&extension).1, Part::Broken(_)));
+        assert!(matches!(chunked(&extension).1, Part::Broken(..)));
         let mut trailers = b"0\r\n".to_vec();
         trailers.extend(b"A: b\r\n".repeat(IDLE));
-        assert!(matches!(chunked(&trailers).1, Part::Broken(_)));
+        assert!(matches!(chunked(&trailers).1, Part::Broken(..)));
     }
 }

@@ -101,9 +101,7 @@ impl Exchange {
                 },
                 Part::More => return Step::More,
                 Part::End => return Step::Done(self.judge.ended()),
-                Part::Broken(expected) => {
-                    return fault(FaultKind::Garbage, expected, &bytes[..bytes.len().min(1)]).into();
-                }
+                Part::Broken(expected, byte) => return fault(FaultKind::Garbage, expected, &[byte]).into(),
             }
         }
     }
