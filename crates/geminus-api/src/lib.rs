@@ -3,6 +3,7 @@
 //! One request and its answer are one line of JSON each on the daemon's Unix socket. Adding a field or a variant keeps
 //! [`VERSION`]; changing or removing one raises it. Readers ignore fields they do not know.
 
+mod health;
 mod twin;
 
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::health::{CheckStatus, LoadStatus, PoolStatus, PoolsStatus, WeightStatus};
 pub use self::twin::{
     Failover, HeartbeatStatus, PartnerStatus, PathStatus, ReachScore, ReachStatus, Replicated, Role,
     Standing, SyncStatus, TakeoverQuery,
@@ -130,6 +132,9 @@ pub struct ServerQuery {
     pub server: String,
     /// Only in this cluster.
     pub cluster: Option<String>,
+    /// Of a `drain`: after so many seconds its flows go to other servers; none: they end by themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_after_seconds: Option<u64>,
 }
 
 /// Which weight for which server.
@@ -279,10 +284,13 @@ pub struct ServiceStatus {
     pub protocol: String,
     /// A port, `FIRST-LAST`, or `any`.
     pub ports: String,
-    /// `hash` or `round-robin`.
+    /// `hash`, `round-robin` or `least-connections`.
     pub select: String,
     /// Forwarding method.
     pub method: String,
+    /// Its pools, and the one in force.
+    #[serde(default)]
+    pub pools: PoolsStatus,
     /// Its servers.
     pub servers: Vec<ServerStatus>,
 }
@@ -317,15 +325,39 @@ pub struct ServerStatus {
     pub address: IpAddr,
     /// What it may get.
     pub state: ServerState,
-    /// Why it is reached in an odd way or not at all, in words; none in the usual case.
+    /// Why it is not simply up, in words; none in the usual case.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub because: Option<String>,
-    /// Weight in force.
+    /// What is wrong with its set-up, and the way out: one line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<String>,
+    /// Its pool; none: the main one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// What its checks say; none: it is not checked.
+    #[serde(default)]
+    pub check: Option<CheckStatus>,
+    /// Weight in force, in the configuration's units, rounded up.
     pub weight: u16,
+    /// The same, exactly, and what made it.
+    #[serde(default)]
+    pub weights: WeightStatus,
     /// Weight in the configuration.
     pub configured_weight: u16,
     /// Hardware address, none while unresolved.
     pub mac: Option<String>,
+    /// How loaded its host is; none: no agent reports.
+    #[serde(default)]
+    pub load: Option<LoadStatus>,
+    /// Active flows, where they are counted: for least connections, the manager or a rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<u64>,
+    /// New flows a second, where they are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<u64>,
+    /// Seconds until its flows go to other servers, of a drained one with a deadline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release_in_seconds: Option<f64>,
     /// Remembered flows that have not expired.
     pub flows: u64,
     /// Flows begun since the server was added.
@@ -342,10 +374,41 @@ pub struct ServerStatus {
 pub enum ServerState {
     /// New and old flows.
     Up,
+    /// New and old flows, and its checks have not said anything yet.
+    Checking,
+    /// New and old flows although its checks fail: too little of its pool is well.
+    Panic,
     /// Old flows only: an operator drained it, or its weight is 0.
     Draining,
+    /// Old flows only: maintenance, or its agent said that it is about to stop.
+    Resting,
+    /// Nothing: drained, and its time is over.
+    Released,
+    /// Nothing new: its checks fail.
+    Down,
     /// Nothing yet: its hardware address is not known.
     Unresolved,
+}
+
+impl ServerState {
+    /// Whether new flows go to it.
+    pub const fn takes_new_flows(self) -> bool {
+        matches!(self, Self::Up | Self::Checking | Self::Panic)
+    }
+
+    /// The word used in output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Checking => "checking",
+            Self::Panic => "panic",
+            Self::Draining => "draining",
+            Self::Resting => "resting",
+            Self::Released => "released",
+            Self::Down => "down",
+            Self::Unresolved => "unresolved",
+        }
+    }
 }
 
 /// Remembered flows.

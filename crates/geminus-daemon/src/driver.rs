@@ -375,7 +375,7 @@ impl Driver {
                     Process { config, config_digest: &self.config_digest, now, pair: pair.as_ref() };
                 Outcome::Status(status::status(director, plane, &process))
             }
-            Request::Servers => Outcome::Servers(status::servers(director, plane)),
+            Request::Servers => Outcome::Servers(status::servers(director, plane, now)),
             Request::Flows(query) => Outcome::Flows(status::flows(director, plane, &query)),
             Request::Explain(query) => {
                 explain(director, plane, &query).map_or_else(Outcome::Error, Outcome::Explanation)

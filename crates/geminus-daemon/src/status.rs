@@ -1,18 +1,19 @@
 //! What the API tells about the node: the director's view and the data plane's readings side by side.
 
+mod health;
 mod twin;
 
 use std::collections::HashMap;
 
 use geminus_api::{
     ClusterState, ClusterStatus, Counter, DataPlane, Failover, Fill, FlowRow, Flows, FlowsQuery, Role,
-    ServerRow, ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status,
+    ServerRow, ServerStatus, Servers, ServiceStatus, Standing, Status,
 };
 use geminus_core::director::{Director, Instant};
 use geminus_core::ha;
 use geminus_core::model::{Cluster, Method, Select, Server, Service, Site};
 use geminus_core::neighbour::{Mac, Reach, Route};
-use geminus_core::plan::{Place, server_identity};
+use geminus_core::plan::Place;
 use geminus_dataplane::{FlowReading, Sent};
 use geminus_packet::flow::State;
 use geminus_packet::wire::number;
@@ -56,7 +57,7 @@ pub(crate) fn status(director: &Director, plane: &mut Plane, process: &Process<'
 }
 
 /// Every server of every service.
-pub(crate) fn servers(director: &Director, plane: &mut Plane) -> Servers {
+pub(crate) fn servers(director: &Director, plane: &mut Plane, now: Instant) -> Servers {
     let readings = readings(plane);
     let mut rows = Vec::new();
     for (cluster_index, cluster) in director.site().clusters.iter().enumerate() {
@@ -67,7 +68,7 @@ pub(crate) fn servers(director: &Director, plane: &mut Plane) -> Servers {
                     cluster: cluster.name.clone(),
                     protocol: service.protocol.word().to_owned(),
                     ports: service.ports.to_string(),
-                    server: server_status(director, (cluster, service, server), readings.get(&place)),
+                    server: server_status(director, (cluster, service, server), readings.get(&place), now),
                 });
             }
         }
@@ -174,7 +175,7 @@ fn clusters(director: &Director, plane: &mut Plane, now: Instant) -> Vec<Cluster
                 .failover
                 .map(|failover| Failover { ready: failover.ready, because: failover.because }),
             lease_remaining_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
-            services: services(director, cluster, index, &readings),
+            services: services(director, cluster, index, &readings, now),
         }
     };
     director.site().clusters.iter().enumerate().map(cluster_status).collect()
@@ -195,6 +196,7 @@ fn services(
     cluster: &Cluster,
     cluster_index: usize,
     readings: &HashMap<Place, Sent>,
+    now: Instant,
 ) -> Vec<ServiceStatus> {
     let service_status = |(service_index, service): (usize, &Service)| ServiceStatus {
         protocol: service.protocol.word().to_owned(),
@@ -209,10 +211,11 @@ fn services(
             Method::Mac => "mac",
         }
         .to_owned(),
+        pools: health::pools(director, cluster, service, now),
         servers: (service.servers.iter().enumerate())
             .map(|(server, of)| {
                 let place = Place { cluster: cluster_index, service: service_index, server };
-                server_status(director, (cluster, service, of), readings.get(&place))
+                server_status(director, (cluster, service, of), readings.get(&place), now)
             })
             .collect(),
     };
@@ -223,22 +226,26 @@ fn server_status(
     director: &Director,
     (cluster, service, server): (&Cluster, &Service, &Server),
     sent: Option<&Sent>,
+    now: Instant,
 ) -> ServerStatus {
-    let wish = director.overrides().get(server_identity(cluster, service, server));
-    let weight = wish.weight_of(server);
     let known = sent.is_some_and(|sent| sent.local || sent.mac.is_some());
+    let health = health::Health::of(director, (cluster, service, server), known, now);
     ServerStatus {
         name: server.name.clone(),
         address: server.address,
-        state: match (weight, known) {
-            (0, _) => ServerState::Draining,
-            (_, true) => ServerState::Up,
-            (_, false) => ServerState::Unresolved,
-        },
-        because: because(director, server, known),
-        weight,
+        state: health.state,
+        because: health.because.or_else(|| because(director, server, known)),
+        findings: health.findings,
+        pool: (server.pool > 0).then(|| health::pool_name(service, server.pool).to_owned()),
+        check: health.check,
+        weight: health.weight,
+        weights: health.weights,
         configured_weight: server.weight,
         mac: sent.and_then(|sent| sent.mac).map(|mac| Mac(mac).to_string()),
+        load: health.load,
+        active: health.active,
+        per_second: health.per_second,
+        release_in_seconds: health.release_in_seconds,
         flows: sent.map_or(0, |sent| sent.flows),
         flows_begun: sent.map_or(0, |sent| sent.flows_begun),
         packets: sent.map_or(0, |sent| sent.packets),

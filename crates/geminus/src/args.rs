@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -61,7 +62,7 @@ pub(crate) enum Verb {
     /// Give a server no new flows; its old ones finish
     Drain(DrainArgs),
     /// Give a drained server new flows again
-    Undrain(DrainArgs),
+    Undrain(UndrainArgs),
     /// Give a server another weight until told otherwise
     Weight(WeightArgs),
     /// Make this node active for what its partner is active for, without losing a packet
@@ -196,13 +197,29 @@ pub(crate) struct StatusArgs {
 #[command(after_help = "\
 Examples:
   geminus servers
-  geminus servers --cluster shop | sort -k8 -n")]
+  geminus servers --watch
+  geminus servers --cluster shop --wide")]
 pub(crate) struct ServersArgs {
     #[command(flatten)]
     pub(crate) daemon: DaemonArgs,
     /// Only servers of this cluster
     #[arg(long, value_name = "CLUSTER")]
     pub(crate) cluster: Option<String>,
+    /// Show hardware addresses, packets and what made each weight, too
+    #[arg(long)]
+    pub(crate) wide: bool,
+    /// Show it again and again; on a terminal in place
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Seconds between two looks of --watch
+    #[arg(long, value_name = "SECONDS", default_value_t = 1.0, requires = "watch", value_parser = pause)]
+    pub(crate) every: f64,
+}
+
+/// A pause between two looks.
+fn pause(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if (0.1..=3600.0).contains(&seconds) { Ok(seconds) } else { Err("0.1 to 3600 seconds".to_owned()) }
 }
 
 /// Arguments of `flows`.
@@ -278,13 +295,13 @@ pub(crate) struct Endpoint {
     pub(crate) port: Option<u16>,
 }
 
-/// Arguments of `drain` and `undrain`.
+/// Arguments of `drain`.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   geminus drain web1                  in every cluster
   geminus drain web1 --cluster shop   only there
-  geminus undrain web1")]
+  geminus drain web1 --deadline 10m   what is left after ten minutes goes to other servers")]
 pub(crate) struct DrainArgs {
     #[command(flatten)]
     pub(crate) daemon: DaemonArgs,
@@ -293,6 +310,42 @@ pub(crate) struct DrainArgs {
     /// Only in this cluster
     #[arg(long, value_name = "CLUSTER")]
     pub(crate) cluster: Option<String>,
+    /// When its flows go to other servers, such as 90s, 10m or 2h; without it they end by themselves
+    #[arg(long, value_name = "TIME", value_parser = deadline)]
+    pub(crate) deadline: Option<Duration>,
+}
+
+/// Arguments of `undrain`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  geminus undrain web1
+  geminus undrain web1 --cluster shop")]
+pub(crate) struct UndrainArgs {
+    #[command(flatten)]
+    pub(crate) daemon: DaemonArgs,
+    /// Name of the server
+    pub(crate) server: String,
+    /// Only in this cluster
+    #[arg(long, value_name = "CLUSTER")]
+    pub(crate) cluster: Option<String>,
+}
+
+/// A time from now, at most a week.
+fn deadline(text: &str) -> Result<Duration, String> {
+    const WEEK: u64 = 7 * 24 * 3600;
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err("a whole number with s, m or h, such as 10m".to_owned()),
+    };
+    let seconds = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
+    match seconds {
+        Some(seconds @ 1..=WEEK) => Ok(Duration::from_secs(seconds)),
+        _ => Err("1s to 168h".to_owned()),
+    }
 }
 
 /// Arguments of `weight`.

@@ -2,7 +2,7 @@
 
 use geminus_api::{Changed, Outcome, Request, ServerQuery, TakeoverQuery, WeightQuery};
 
-use crate::args::{DaemonArgs, DrainArgs, ReloadArgs, TakeoverArgs, Weight, WeightArgs};
+use crate::args::{DaemonArgs, DrainArgs, ReloadArgs, TakeoverArgs, UndrainArgs, Weight, WeightArgs};
 use crate::failure::{Exit, Failure};
 use crate::screen::Look;
 use crate::table::{Cell, Page};
@@ -10,12 +10,18 @@ use crate::verbs::{another_answer, ask, json_text, print};
 
 /// No new flows to a server.
 pub(crate) fn drain(args: &DrainArgs, look: Look) -> Result<Exit, Failure> {
-    change(&args.daemon, Request::Drain(server(args)), look)
+    let query = ServerQuery {
+        server: args.server.clone(),
+        cluster: args.cluster.clone(),
+        release_after_seconds: args.deadline.map(|deadline| deadline.as_secs()),
+    };
+    change(&args.daemon, Request::Drain(query), look)
 }
 
 /// New flows to a server again.
-pub(crate) fn undrain(args: &DrainArgs, look: Look) -> Result<Exit, Failure> {
-    change(&args.daemon, Request::Undrain(server(args)), look)
+pub(crate) fn undrain(args: &UndrainArgs, look: Look) -> Result<Exit, Failure> {
+    let (server, cluster) = (args.server.clone(), args.cluster.clone());
+    change(&args.daemon, Request::Undrain(ServerQuery { server, cluster, release_after_seconds: None }), look)
 }
 
 /// Another weight for a server.
@@ -37,10 +43,6 @@ pub(crate) fn takeover(args: &TakeoverArgs, look: Look) -> Result<Exit, Failure>
 /// The configuration again.
 pub(crate) fn reload(args: &ReloadArgs, look: Look) -> Result<Exit, Failure> {
     change(&args.daemon, Request::Reload, look)
-}
-
-fn server(args: &DrainArgs) -> ServerQuery {
-    ServerQuery { server: args.server.clone(), cluster: args.cluster.clone() }
 }
 
 fn change(daemon: &DaemonArgs, request: Request, look: Look) -> Result<Exit, Failure> {

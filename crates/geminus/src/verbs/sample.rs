@@ -3,9 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Failover, Fill, FlowRow, Flows,
-    HeartbeatStatus, PartnerStatus, Path, PathStatus, ReachScore, ReachStatus, Replicated, Role, ServerRow,
-    ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status, SyncStatus,
+    CheckStatus, ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Failover, Fill,
+    FlowRow, Flows, HeartbeatStatus, LoadStatus, PartnerStatus, Path, PathStatus, PoolStatus, PoolsStatus,
+    ReachScore, ReachStatus, Replicated, Role, ServerRow, ServerState, ServerStatus, Servers, ServiceStatus,
+    Standing, Status, SyncStatus, WeightStatus,
 };
 
 use crate::screen::Look;
@@ -28,9 +29,21 @@ fn server(name: &str, last: u8, state: ServerState, flows: u64) -> ServerStatus 
         address: ip(&format!("198.51.100.{last}")),
         state,
         because: None,
+        findings: vec![],
+        pool: None,
+        check: None,
         weight: if state == ServerState::Draining { 0 } else { 10 },
+        weights: WeightStatus {
+            in_force: if state == ServerState::Draining { 0 } else { 10 },
+            unit: 1,
+            ..WeightStatus::default()
+        },
         configured_weight: 10,
         mac: (state != ServerState::Unresolved).then(|| format!("02:00:00:00:00:{last:02x}")),
+        load: None,
+        active: None,
+        per_second: None,
+        release_in_seconds: None,
         flows,
         flows_begun: flows * 3,
         packets: flows * 1_234,
@@ -44,6 +57,25 @@ fn three() -> Vec<ServerStatus> {
         server("web2", 22, ServerState::Draining, 7),
         server("web\u{1b}[2J3", 23, ServerState::Unresolved, 0),
     ]
+}
+
+/// One pool that is as it should be.
+fn pools() -> PoolsStatus {
+    let main = PoolStatus {
+        name: "main".into(),
+        up: 1,
+        servers: 3,
+        healthy_percent: 100,
+        panic: false,
+        active: None,
+        per_second: None,
+    };
+    PoolsStatus {
+        in_force: "main".into(),
+        because: String::new(),
+        since_seconds: 11_549.5,
+        pools: vec![main],
+    }
 }
 
 pub(crate) fn status() -> Status {
@@ -87,6 +119,7 @@ pub(crate) fn status() -> Status {
                     ports: "80".into(),
                     select: "hash".into(),
                     method: "mac".into(),
+                    pools: pools(),
                     servers: three(),
                 }],
             },
@@ -182,7 +215,27 @@ fn counter(class: &str, reason: &str, meaning: &str, packets: u64) -> Counter {
 pub(crate) fn servers() -> Servers {
     let row =
         |server| ServerRow { cluster: "shop".into(), protocol: "tcp".into(), ports: "80".into(), server };
-    Servers { servers: three().into_iter().map(row).collect() }
+    let check = CheckStatus {
+        advisor: "http".into(),
+        via: "path".into(),
+        since_seconds: 184.0,
+        readings: 368,
+        latency_ms: Some(1.84),
+        certificate_days: None,
+    };
+    let mut all = three();
+    all[0].check = Some(check.clone());
+    all[0].weights = WeightStatus { in_force: 842, unit: 100, managed: Some(842), ..WeightStatus::default() };
+    all[0].load = Some(LoadStatus { load: 913, parts: [("cpu".to_owned(), 913)].into() });
+    all[0].per_second = Some(1_200);
+    all[1].release_in_seconds = Some(92.0);
+    let mut down = server("web4", 24, ServerState::Down, 0);
+    down.check = Some(CheckStatus { since_seconds: 3.25, readings: 7, ..check });
+    down.pool = Some("spare".into());
+    down.because = Some("connect-timeout: no answer to SYN in 300 ms".into());
+    down.findings = vec!["198.51.100.80 is not on lo; on it run geminus host setup".into()];
+    all.push(down);
+    Servers { servers: all.into_iter().map(row).collect() }
 }
 
 pub(crate) fn flows() -> Flows {

@@ -3,8 +3,7 @@
 mod twin;
 
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, Fill, Outcome, Request, ServerState, ServiceStatus, Standing,
-    Status,
+    ClusterState, ClusterStatus, Counter, Fill, Outcome, Request, ServiceStatus, Standing, Status,
 };
 
 use crate::args::StatusArgs;
@@ -130,7 +129,9 @@ fn services(clusters: &[ClusterStatus], look: Look) -> Table {
         ("SERVICE", Align::Left),
         ("METHOD", Align::Left),
         ("SELECT", Align::Left),
+        ("POOL", Align::Left),
         ("UP", Align::Right),
+        ("HEALTHY", Align::Right),
         ("FLOWS", Align::Right),
         ("PACKETS", Align::Right),
         ("BYTES", Align::Right),
@@ -144,7 +145,9 @@ fn services(clusters: &[ClusterStatus], look: Look) -> Table {
             format!("{}/{}", service.protocol, service.ports).into(),
             service.method.as_str().into(),
             service.select.as_str().into(),
+            pool(service),
             up(service),
+            healthy(service),
             look.count(sum(|server| server.flows)).into(),
             look.count(sum(|server| server.packets)).into(),
             look.bytes(sum(|server| server.bytes)).into(),
@@ -153,9 +156,29 @@ fn services(clusters: &[ClusterStatus], look: Look) -> Table {
     table
 }
 
+/// The pool in force; another than the main one is worth a look.
+fn pool(service: &ServiceStatus) -> Cell {
+    let pools = &service.pools;
+    let tone = if pools.because.is_empty() { Tone::Plain } else { Tone::Doubtful };
+    Cell::new(tone, if pools.in_force.is_empty() { "main" } else { pools.in_force.as_str() })
+}
+
+/// How much of the weight of the pool in force is healthy; `panic` where health is ignored because it is too little.
+fn healthy(service: &ServiceStatus) -> Cell {
+    let in_force = service.pools.pools.iter().find(|pool| pool.name == service.pools.in_force);
+    match in_force {
+        None => String::new().into(),
+        Some(pool) if pool.panic => Cell::new(Tone::Bad, "panic"),
+        Some(pool) if pool.healthy_percent < 100 => {
+            Cell::new(Tone::Doubtful, format!("{}%", pool.healthy_percent))
+        }
+        Some(_) => "100%".into(),
+    }
+}
+
 /// How many servers take new flows, of how many.
 fn up(service: &ServiceStatus) -> Cell {
-    let up = service.servers.iter().filter(|server| server.state == ServerState::Up).count();
+    let up = service.servers.iter().filter(|server| server.state.takes_new_flows()).count();
     let tone = match up {
         0 => Tone::Bad,
         up if up < service.servers.len() => Tone::Doubtful,

@@ -6,8 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use geminus_api::{
     ApiError, Changed, ClusterState, ClusterStatus, DataPlane, Event, EventsQuery, ExplainQuery, Explanation,
-    Fill, FlowRow, Flows, FlowsQuery, Outcome, Path, Request, Role, ServerQuery, ServerRow, ServerState,
-    ServerStatus, Servers, ServiceStatus, Standing, Status, TakeoverQuery, VERSION, WeightQuery,
+    Fill, FlowRow, Flows, FlowsQuery, Outcome, Path, PoolsStatus, Request, Role, ServerQuery, ServerRow,
+    ServerState, ServerStatus, Servers, ServiceStatus, Standing, Status, TakeoverQuery, VERSION, WeightQuery,
+    WeightStatus,
 };
 
 use crate::fake::{Fake, geminus, stderr, stdout};
@@ -52,6 +53,7 @@ fn status() -> Status {
                 ports: "80".into(),
                 select: "hash".into(),
                 method: "mac".into(),
+                pools: PoolsStatus::default(),
                 servers: vec![server("web1")],
             }],
         }],
@@ -68,9 +70,17 @@ fn server(name: &str) -> ServerStatus {
         address: "198.51.100.21".parse().expect("an address"),
         state: ServerState::Up,
         because: None,
+        findings: vec![],
+        pool: None,
+        check: None,
         weight: 1,
+        weights: WeightStatus { in_force: 1, unit: 1, ..WeightStatus::default() },
         configured_weight: 1,
         mac: Some("02:00:00:00:00:15".into()),
+        load: None,
+        active: None,
+        per_second: None,
+        release_in_seconds: None,
         flows: 3,
         flows_begun: 5,
         packets: 70,
@@ -213,8 +223,11 @@ fn a_kernel_that_disagrees_with_the_daemon_is_a_no() {
 
 #[test]
 fn changes_are_asked_for_and_told() {
-    let server =
-        |cluster: Option<&str>| ServerQuery { server: "web1".into(), cluster: cluster.map(str::to_owned) };
+    let server = |cluster: Option<&str>| ServerQuery {
+        server: "web1".into(),
+        cluster: cluster.map(str::to_owned),
+        release_after_seconds: None,
+    };
     let weight = |weight| WeightQuery { server: "web1".into(), cluster: None, weight };
     let takeover =
         |cluster: Option<&str>, force| TakeoverQuery { cluster: cluster.map(str::to_owned), force };
