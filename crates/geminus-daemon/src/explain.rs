@@ -1,5 +1,7 @@
 //! `explain`: what becomes of one packet, in words.
 
+mod choice;
+
 use std::net::SocketAddr;
 
 use geminus_api::{ApiError, ExplainQuery, Explanation, Path};
@@ -115,6 +117,9 @@ fn destination_steps(director: &Director, plane: &mut Plane, query: &ExplainQuer
             }
             None => format!("no service of the cluster takes {} port {}", query.protocol, destination.port()),
         });
+        if let Some(service) = service {
+            steps.extend(choice::steps(director, cluster, service, source.ip()));
+        }
     }
     steps
 }
