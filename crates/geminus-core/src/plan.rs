@@ -6,12 +6,17 @@
 //! themselves ([`Planner::adopt`]), so a daemon that was killed forgets nothing.
 
 mod carry;
+mod census;
+mod entries;
 mod fixed;
 mod identity;
+mod kin;
+mod part;
 mod paths;
 mod ring_room;
 mod rulings;
 mod size;
+mod sources;
 
 #[cfg(test)]
 mod tests;
@@ -21,20 +26,23 @@ use std::net::IpAddr;
 
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{
-    Address, AddressFacts, MAC_BITS, RING_LINE_SLOTS, Server as ServerEntry, Service as ServiceEntry, Tables,
-    mac_word, word_mac,
+    Address, AddressFacts, MAC_BITS, RING_LINE_SLOTS, Service as ServiceEntry, SourceKey, Tables,
 };
 use geminus_packet::wire::Mac;
 
 pub use self::carry::{Carried, carry};
+pub use self::census::Census;
+use self::entries::WantedServer;
 pub use self::identity::{Override, Overrides, server_identity, service_identity};
+use self::part::Part;
 pub use self::paths::{NodePath, path_entry, paths_of};
 use self::ring_room::RingRoom;
 pub use self::rulings::{Ruling, Rulings};
 pub use self::size::{Memory, memory, sizes};
+pub use self::sources::Sources;
 use crate::key::{HaKeys, SiteKey};
-use crate::model::{Cluster, Select, Server, Service, Site};
-use crate::ring::{self, Member, RingKey};
+use crate::model::{Cluster, Site};
+use crate::ring::RingKey;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +60,8 @@ pub enum Link {
     Local,
 }
 
-/// Why the tables cannot take the site. Nothing has been written.
+/// Why the tables cannot take the site. Nothing has been written, unless the kernel has no memory for what is laid down of
+/// clients: then what was written is right, but not all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PlanError {
     /// The tables were made for a smaller site: they have to be made anew.
@@ -109,13 +118,17 @@ pub struct Planner {
     places: BTreeMap<u32, Place>,
     /// The entries of each server address, so that one more known address does not cost a look at every server.
     by_address: HashMap<IpAddr, Vec<u32>>,
+    /// Where each service of the site is, by its identity.
+    service_places: HashMap<u64, (usize, usize)>,
     room: RingRoom,
+    /// What is laid down of clients.
+    sources: BTreeMap<SourceKey, u64>,
     fixed: Option<fixed::Fixed>,
 }
 
 impl Planner {
     /// Reads back what is installed in tables of these sizes; empty tables are an empty installation.
-    pub fn adopt(tables: &impl Tables, sizes: &Sizes) -> Self {
+    pub fn adopt(tables: &(impl Tables + Sources), sizes: &Sizes) -> Self {
         let mut planner = Self {
             sizes: *sizes,
             services: HashMap::new(),
@@ -124,7 +137,9 @@ impl Planner {
             free_servers: Vec::new(),
             places: BTreeMap::new(),
             by_address: HashMap::new(),
+            service_places: HashMap::new(),
             room: RingRoom::new(sizes.ring_lines),
+            sources: tables.laid_down().into_iter().collect(),
             fixed: None,
         };
         for index in (0..sizes.services).rev() {
@@ -172,9 +187,10 @@ impl Planner {
             for service in cluster.services.iter().filter(|service| !service.pools.is_empty()) {
                 let names = identity::Names::of(cluster, service);
                 let base = self.services.get(&names.service()).and_then(|&index| tables.service(index));
-                let in_force = base.map_or(0, |entry| entry.pool.load() as u32);
-                let is_it = |name: &String| self.services.get(&names.pool(name)) == Some(&in_force);
-                if in_force != 0
+                let in_force = base.and_then(|entry| entry.pool.load().checked_sub(1));
+                let number = |name: &String| self.services.get(&names.pool(name)).copied().map(u64::from);
+                let is_it = |name: &String| number(name) == in_force;
+                if in_force.is_some()
                     && let Some(at) = service.pools.iter().position(is_it)
                 {
                     rulings.use_pool(names.service(), at as u8 + 1);
@@ -192,7 +208,9 @@ impl Planner {
                 let names = identity::Names::of(cluster, service);
                 for server in &service.servers {
                     let number = self.servers.get(&names.server(server));
-                    if let Some(link) = number.and_then(|&number| tables.server(number)).and_then(read_link) {
+                    if let Some(link) =
+                        number.and_then(|&number| tables.server(number)).and_then(entries::read_link)
+                    {
                         links.insert(server.address, link);
                     }
                 }
@@ -215,52 +233,57 @@ impl Planner {
         self.places.get(&server)
     }
 
+    /// The entry of a server, by [`server_identity`].
+    pub fn server_number(&self, identity: u64) -> Option<u32> {
+        self.servers.get(&identity).copied()
+    }
+
     /// Every installed server and its entry.
     pub fn places(&self) -> impl Iterator<Item = (u32, &Place)> {
         self.places.iter().map(|(&index, place)| (index, place))
     }
 
     /// Makes the tables say what is wanted. `grace` returns when no packet is under way that read the tables before.
+    ///
+    /// # Errors
+    /// See [`PlanError`].
     pub fn apply(
         &mut self,
-        tables: &impl Tables,
+        tables: &(impl Tables + Sources),
         wanted: &Wanted<'_>,
         grace: impl FnOnce(),
     ) -> Result<(), PlanError> {
         let paths = paths_of(wanted.site, wanted.node);
-        let places = paths::places(tables, &paths)?;
-        let ours = Ours::of(wanted, paths::own_ends(&paths, &places, wanted.site.ha.port));
+        let path_places = paths::places(tables, &paths)?;
+        let ours = Ours::of(wanted, paths::own_ends(wanted, &paths, &path_places));
         let ring_key = wanted.key.ring_key();
-        let parts = parts(wanted, &ours.clusters);
-        let renewed = self.check_room(tables, &ring_key, &parts, Some(&ours))?;
+        let parts = part::parts(wanted, &ours.clusters);
+        let renewed = self.check_room(tables, &ring_key, &parts)?;
+        fixed::check_room(&ours, &self.sizes)?;
+        self.check_sources(&parts)?;
         fixed::write_settings(tables, wanted, &self.sizes);
-        paths::write(tables, wanted, &paths, &places);
+        paths::write(tables, wanted, &paths, &path_places);
 
-        let mut kept_services = HashSet::new();
-        let mut kept_servers = vec![false; self.sizes.servers as usize];
-        let mut old_rings = Vec::new();
-        let mut service_numbers = HashMap::new();
-        self.places.clear();
-        self.by_address.clear();
-        for (part, renewed) in parts.iter().zip(renewed) {
-            let numbers = self.place_servers(tables, wanted, part);
-            for (server, &number) in numbers.iter().enumerate() {
-                kept_servers[number as usize] = true;
-                self.places.insert(number, Place { cluster: part.place.0, service: part.place.1, server });
-                self.by_address.entry(part.service.servers[server].address).or_default().push(number);
-            }
-            let index = self.place_service(tables, wanted, part);
-            kept_services.insert(index);
-            service_numbers.insert(part.place, index);
-            if renewed && let Some(old) = self.place_ring(tables, &ring_key, part, index, &numbers) {
-                old_rings.push(old);
+        let servers = self.place_all_servers(tables, wanted, &parts);
+        self.remember_places(&parts, &servers);
+        let pools = self.place_all_services(tables, &parts);
+        let old_rings = self.place_rings(tables, &ring_key, &parts, &renewed, &servers, &pools);
+        write_pools(tables, wanted, &parts, &pools);
+        kin::write(tables, &parts, &servers, &pools);
+        self.lay_down(tables, &parts, &pools)?;
+        for (part, pools) in parts.iter().zip(&pools) {
+            if let Some(entry) = tables.service(pools[0]) {
+                entries::write_select(entry, part, pools[0], wanted.ticks);
             }
         }
-        let fixed = fixed::publish(tables, &ours, &service_numbers, &self.sizes, self.fixed.as_ref())?;
+        let numbers = parts.iter().zip(&pools).map(|(part, pools)| (part.place, pools[0])).collect();
+        let fixed = fixed::publish(tables, &ours, &numbers, &self.sizes, self.fixed.as_ref())?;
         let switched = self.fixed.as_ref() != Some(&fixed);
         self.fixed = Some(fixed);
-        let gone_services = missing(&self.services, |index| kept_services.contains(&index));
-        let gone_servers = missing(&self.servers, |number| kept_servers[number as usize]);
+        let kept_services: HashSet<_> = pools.iter().flatten().copied().collect();
+        let kept_servers: HashSet<_> = servers.iter().flatten().copied().collect();
+        let gone_services = missing(&self.services, |number| kept_services.contains(&number));
+        let gone_servers = missing(&self.servers, |number| kept_servers.contains(&number));
         // The half that was left is written again by the next apply, so it too is given up here.
         if switched || !old_rings.is_empty() || !gone_services.is_empty() || !gone_servers.is_empty() {
             grace();
@@ -268,16 +291,19 @@ impl Planner {
         for (first, count) in old_rings {
             self.room.give(first, count);
         }
-        for (identity, index) in gone_services {
-            self.retire_service(tables, identity, index);
+        // Whatever is laid down for nobody's number was left by somebody who was killed.
+        let nobody = BTreeMap::new();
+        sources::write(tables, &mut self.sources, &nobody, |number| !kept_services.contains(&number))?;
+        for (identity, number) in gone_services {
+            self.retire_service(tables, identity, number);
         }
-        for (identity, index) in gone_servers {
-            self.retire_server(tables, identity, index);
+        for (identity, number) in gone_servers {
+            self.retire_server(tables, identity, number);
         }
         Ok(())
     }
 
-    /// Makes the tables say what the operator wants of a few servers of the site that is installed, by their identities:
+    /// Makes the tables say what is wanted of a few servers and services of the site that is installed, by their identities:
     /// what [`apply`](Self::apply) would do, without a look at every other server.
     ///
     /// # Errors
@@ -286,26 +312,26 @@ impl Planner {
         &mut self,
         tables: &impl Tables,
         wanted: &Wanted<'_>,
-        servers: impl IntoIterator<Item = u64>,
+        changed: &Changed,
         grace: impl FnOnce(),
     ) -> Result<(), PlanError> {
-        let numbers = servers.into_iter().filter_map(|identity| self.servers.get(&identity));
-        let services: BTreeSet<_> =
-            numbers.filter_map(|number| self.places.get(number)).map(|at| (at.cluster, at.service)).collect();
+        let of_servers = changed.servers.iter().filter_map(|identity| {
+            let at = self.places.get(self.servers.get(identity)?)?;
+            Some((at.cluster, at.service))
+        });
+        let of_services =
+            changed.services.iter().filter_map(|identity| self.service_places.get(identity).copied());
+        let places: BTreeSet<_> = of_servers.chain(of_services).collect();
         let part = |&(cluster, service): &(usize, usize)| {
-            part(wanted, (cluster, service), &wanted.site.clusters[cluster])
+            part::part(wanted, (cluster, service), &wanted.site.clusters[cluster])
         };
-        let parts: Vec<_> = services.iter().map(part).collect();
+        let parts: Vec<_> = places.iter().map(part).collect();
         let ring_key = wanted.key.ring_key();
-        let renewed = self.check_room(tables, &ring_key, &parts, None)?;
-        let mut old_rings = Vec::new();
-        for (part, renewed) in parts.iter().zip(renewed) {
-            let numbers = self.place_servers(tables, wanted, part);
-            let index = self.place_service(tables, wanted, part);
-            if renewed {
-                old_rings.extend(self.place_ring(tables, &ring_key, part, index, &numbers));
-            }
-        }
+        let renewed = self.check_room(tables, &ring_key, &parts)?;
+        let servers = self.place_all_servers(tables, wanted, &parts);
+        let pools = self.place_all_services(tables, &parts);
+        let old_rings = self.place_rings(tables, &ring_key, &parts, &renewed, &servers, &pools);
+        write_pools(tables, wanted, &parts, &pools);
         if !old_rings.is_empty() {
             grace();
         }
@@ -319,39 +345,39 @@ impl Planner {
     /// is kept when none is known any more, since a stale hardware address loses less than none.
     pub fn set_link(&self, tables: &impl Tables, wanted: &Wanted<'_>, address: IpAddr) {
         let Some(link) = wanted.links.get(&address) else { return };
-        for &number in self.by_address.get(&address).into_iter().flatten() {
-            if let Some(entry) = tables.server(number) {
-                write_link(entry, Some(link), entry.from.load() & ServerEntry::DRAINING != 0);
-            }
-        }
+        let numbers = self.by_address.get(&address).into_iter().flatten();
+        numbers
+            .filter_map(|&number| tables.server(number))
+            .for_each(|entry| entries::change_link(entry, link));
     }
 
-    /// Whether everything fits, and which services need another ring; nothing is written.
+    /// Whether services, servers and rings fit, and which pools need another ring, of all parts in their order; nothing is
+    /// written.
     fn check_room(
         &self,
         tables: &impl Tables,
         ring_key: &RingKey,
         parts: &[Part<'_>],
-        ours: Option<&Ours<'_>>,
     ) -> Result<Vec<bool>, PlanError> {
         let mut new_services = 0;
         let mut new_servers = 0;
         let mut new_lines = Vec::new();
         let mut renewed = Vec::with_capacity(parts.len());
         for part in parts {
-            let installed = self.services.get(&part.identity).and_then(|&index| tables.service(index));
-            new_services += usize::from(installed.is_none());
-            let numbers: Vec<_> =
-                part.servers.iter().filter_map(|id| self.servers.get(id).copied()).collect();
-            let unknown = part.servers.len() - numbers.len();
-            new_servers += unknown;
-            let same = unknown == 0
-                && installed
-                    .is_some_and(|entry| entry.ring_digest.load() == part.ring_digest(ring_key, &numbers));
-            if !same {
-                new_lines.push(lines(part.ring_slots()));
+            let numbers: Vec<_> = part.servers.iter().map(|id| self.servers.get(id).copied()).collect();
+            new_servers += numbers.iter().filter(|number| number.is_none()).count();
+            for pool in &part.pools {
+                let installed = self.services.get(&pool.identity).and_then(|&number| tables.service(number));
+                new_services += usize::from(installed.is_none());
+                let known: Option<Vec<_>> = pool.servers.iter().map(|&at| numbers[at]).collect();
+                let same = installed.zip(known).is_some_and(|(entry, numbers)| {
+                    entry.ring_digest.load() == part.ring_digest(ring_key, pool, &numbers)
+                });
+                if !same {
+                    new_lines.push(part.ring_lines(pool));
+                }
+                renewed.push(!same);
             }
-            renewed.push(!same);
         }
         if new_services > self.free_services.len() {
             return Err(PlanError::Full("service"));
@@ -362,92 +388,111 @@ impl Planner {
         if !self.room.fits(&new_lines) {
             return Err(PlanError::Full("ring"));
         }
-        if let Some(ours) = ours {
-            fixed::check_room(ours, &self.sizes)?;
-        }
         Ok(renewed)
     }
 
-    /// Numbers of a service's servers, in the order of the service; new ones are filled, old ones brought up to date.
+    /// Whether what is to be laid down of clients fits beside all that is; nothing is written.
+    fn check_sources(&self, parts: &[Part<'_>]) -> Result<(), PlanError> {
+        let wanted: usize = parts.iter().map(|part| sources::flattened(part.service).len()).sum();
+        let fits = wanted == 0 || self.sources.len() + wanted <= self.sizes.sources as usize;
+        if fits { Ok(()) } else { Err(PlanError::Full("source")) }
+    }
+
+    /// Numbers of the servers of each service, in its order; new ones are filled, old ones brought up to date. What is down
+    /// gets no new flow from here on, long before the last ring is built.
+    fn place_all_servers(
+        &mut self,
+        tables: &impl Tables,
+        wanted: &Wanted<'_>,
+        parts: &[Part<'_>],
+    ) -> Vec<Vec<u32>> {
+        parts.iter().map(|part| self.place_servers(tables, wanted, part)).collect()
+    }
+
     fn place_servers(&mut self, tables: &impl Tables, wanted: &Wanted<'_>, part: &Part<'_>) -> Vec<u32> {
         let mut numbers = Vec::with_capacity(part.servers.len());
         for ((server, &identity), member) in part.service.servers.iter().zip(&part.servers).zip(&part.members)
         {
-            let (number, is_new) = match self.servers.get(&identity) {
-                Some(&number) => (number, false),
-                None => {
-                    let number =
-                        self.free_servers.pop().expect("room was checked before anything was written");
-                    self.servers.insert(identity, number);
-                    (number, true)
-                }
-            };
-            let entry = tables.server(number).expect("numbers come from the table itself");
-            if is_new {
-                let last = (entry.interface.load() >> 48) as u16;
-                let generation = if last == u16::MAX { 1 } else { last + 1 };
-                entry.interface.store(u64::from(generation) << 48);
-                entry.from.store(0);
-                entry.link.store(u64::from(generation) << 48);
-                entry.identity.store(identity);
-            }
-            let kept = entry.interface.load() & !(0xffff << 32);
-            entry.interface.store(kept | wanted.overrides.get(identity).to_word());
-            write_link(entry, wanted.links.get(&server.address), member.weight == 0);
+            let number = self.servers.get(&identity).copied().unwrap_or_else(|| {
+                let number = self.free_servers.pop().expect("room was checked before anything was written");
+                self.servers.insert(identity, number);
+                entries::begin_server(tables.server(number).expect(OF_THE_TABLE), identity);
+                number
+            });
+            let (wish, ruling) = (wanted.overrides.get(identity), wanted.rulings.server(identity));
+            let link = wanted.links.get(&server.address);
+            let wanted = WantedServer { server, wish, ruling, weight: member.weight, link };
+            entries::write_server(tables.server(number).expect(OF_THE_TABLE), &wanted);
             numbers.push(number);
         }
         numbers
     }
 
-    fn place_service(&mut self, tables: &impl Tables, wanted: &Wanted<'_>, part: &Part<'_>) -> u32 {
-        let index = match self.services.get(&part.identity) {
-            Some(&index) => index,
-            None => {
-                let index = self.free_services.pop().expect("room was checked before anything was written");
-                self.services.insert(part.identity, index);
-                let entry = tables.service(index).expect("numbers come from the table itself");
-                entry.ring.store(0);
-                entry.ring_digest.store(0);
-                entry.turn.store(0);
-                entry.identity.store(part.identity);
-                index
+    fn remember_places(&mut self, parts: &[Part<'_>], servers: &[Vec<u32>]) {
+        self.places.clear();
+        self.by_address.clear();
+        self.service_places.clear();
+        for (part, numbers) in parts.iter().zip(servers) {
+            let (cluster, service) = part.place;
+            self.service_places.insert(part.identity(), part.place);
+            for (server, &number) in numbers.iter().enumerate() {
+                self.places.insert(number, Place { cluster, service, server });
+                self.by_address.entry(part.service.servers[server].address).or_default().push(number);
             }
-        };
-        let entry = tables.service(index).expect("numbers come from the table itself");
-        let mut select = 0;
-        if let Some(affinity) = &part.service.affinity {
-            select |= ServiceEntry::AFFINITY;
-            let ticks = fixed::ticks(affinity.timeout, wanted.ticks);
-            entry
-                .affinity
-                .store(ticks | u64::from(affinity.prefix4) << 32 | u64::from(affinity.prefix6) << 40);
         }
-        if part.service.select == Select::RoundRobin {
-            select |= ServiceEntry::TURN;
-        }
-        entry.clients.store(part.identity);
-        entry.select.store(select);
-        index
     }
 
-    /// Writes a service's new ring into free lines and switches to it in one word; returns the lines of the old one.
-    fn place_ring(
+    /// Numbers of the entries of each service's pools, the main one's first; new ones are begun.
+    fn place_all_services(&mut self, tables: &impl Tables, parts: &[Part<'_>]) -> Vec<Vec<u32>> {
+        let mut place = |identity: u64| {
+            self.services.get(&identity).copied().unwrap_or_else(|| {
+                let number = self.free_services.pop().expect("room was checked before anything was written");
+                self.services.insert(identity, number);
+                entries::begin_service(tables.service(number).expect(OF_THE_TABLE), identity);
+                number
+            })
+        };
+        parts.iter().map(|part| part.pools.iter().map(|pool| place(pool.identity)).collect()).collect()
+    }
+
+    /// Builds the rings that are to be renewed; returns the lines of the old ones.
+    fn place_rings(
         &mut self,
         tables: &impl Tables,
         ring_key: &RingKey,
-        part: &Part<'_>,
-        index: u32,
+        parts: &[Part<'_>],
+        renewed: &[bool],
+        servers: &[Vec<u32>],
+        pools: &[Vec<u32>],
+    ) -> Vec<(u32, u32)> {
+        let each = parts.iter().zip(servers).zip(pools).flat_map(|((part, servers), numbers)| {
+            part.pools.iter().zip(numbers).map(move |(pool, &number)| (part, pool, number, servers))
+        });
+        let mut old_rings = Vec::new();
+        for ((part, pool, number, servers), _) in each.zip(renewed).filter(|&(_, renewed)| *renewed) {
+            let of_pool: Vec<_> = pool.servers.iter().map(|&at| servers[at]).collect();
+            let digest = part.ring_digest(ring_key, pool, &of_pool);
+            let slots = part.ring(ring_key, pool);
+            let entry = tables.service(number).expect(OF_THE_TABLE);
+            old_rings.extend(self.place_ring(tables, entry, &slots, &of_pool, digest));
+        }
+        old_rings
+    }
+
+    /// Writes a new ring into free lines and switches to it in one word; returns the lines of the old one.
+    fn place_ring(
+        &mut self,
+        tables: &impl Tables,
+        entry: &ServiceEntry,
+        slots: &[u16],
         numbers: &[u32],
+        digest: u64,
     ) -> Option<(u32, u32)> {
-        let slots = part.ring(ring_key);
-        let entry = tables.service(index)?;
         let old = entry.ring.load();
-        let first = self
-            .room
-            .reserve(lines(slots.len() as u32))
-            .expect("room was checked before anything was written");
+        let count = lines(slots.len() as u32);
+        let first = self.room.reserve(count).expect("room was checked before anything was written");
         for (at, chunk) in slots.chunks(RING_LINE_SLOTS as usize).enumerate() {
-            let line = tables.ring_line(first + at as u32).expect("lines come from the table itself");
+            let line = tables.ring_line(first + at as u32).expect(OF_THE_TABLE);
             for (pair, two) in line.pairs.iter().zip(chunk.chunks(2)) {
                 let number =
                     |slot: Option<&u16>| slot.map_or(0, |&member| u64::from(numbers[usize::from(member)]));
@@ -457,37 +502,70 @@ impl Planner {
         // Whoever is killed here leaves a ring that is built anew.
         entry.ring_digest.store(0);
         entry.ring.store(u64::from(first) | (slots.len() as u64) << 32);
-        entry.ring_digest.store(part.ring_digest(ring_key, numbers));
+        entry.ring_digest.store(digest);
         let old_lines = lines((old >> 32) as u32);
         (old_lines > 0).then_some((old as u32, old_lines))
     }
 
-    fn retire_service(&mut self, tables: &impl Tables, identity: u64, index: u32) {
-        self.services.remove(&identity);
-        if let Some(entry) = tables.service(index) {
-            let ring = entry.ring.load();
-            entry.ring.store(0);
-            entry.ring_digest.store(0);
-            entry.identity.store(0);
-            self.room.give(ring as u32, lines((ring >> 32) as u32));
+    /// Lays down what the lists and rules of services say of clients.
+    fn lay_down(
+        &mut self,
+        tables: &impl Sources,
+        parts: &[Part<'_>],
+        pools: &[Vec<u32>],
+    ) -> Result<(), PlanError> {
+        let mut wanted = BTreeMap::new();
+        for (part, pools) in parts.iter().zip(pools) {
+            let laid_down = sources::flattened(part.service).into_iter();
+            wanted.extend(laid_down.map(|(net, laid)| (net.key(pools[0]), sources::word(laid, pools))));
         }
-        self.free_services.push(index);
+        let kept: HashSet<_> = pools.iter().map(|pools| pools[0]).collect();
+        sources::write(tables, &mut self.sources, &wanted, |number| kept.contains(&number))
     }
 
-    fn retire_server(&mut self, tables: &impl Tables, identity: u64, index: u32) {
-        self.servers.remove(&identity);
-        if let Some(entry) = tables.server(index) {
-            // Without a generation none of its flows is found any more; the last one is kept for the next tenant.
-            entry.link.store(0);
-            entry.from.store(0);
-            entry.identity.store(0);
-            entry.interface.store(entry.interface.load() & 0xffff << 48);
+    fn retire_service(&mut self, tables: &impl Tables, identity: u64, number: u32) {
+        self.services.remove(&identity);
+        if let Some(entry) = tables.service(number) {
+            let ring = entries::retire_service(entry);
+            self.room.give(ring as u32, lines((ring >> 32) as u32));
         }
-        self.free_servers.push(index);
+        self.free_services.push(number);
+    }
+
+    fn retire_server(&mut self, tables: &impl Tables, identity: u64, number: u32) {
+        self.servers.remove(&identity);
+        if let Some(entry) = tables.server(number) {
+            entries::retire_server(entry);
+        }
+        self.free_servers.push(number);
     }
 }
 
-/// What is installed and not kept, in the order of numbers: the same changes give the same numbers in any process.
+/// Why an entry of a number is there.
+const OF_THE_TABLE: &str = "numbers come from the table itself";
+
+/// What is wanted otherwise than before, of the site that is installed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Identities of the servers of which the operator wants, or health found, something else.
+    pub servers: Vec<u64>,
+    /// Identities of the services whose pool in force is another.
+    pub services: Vec<u64>,
+}
+
+/// Which pool new flows of each service go to: its ring stands, and is switched to in one word.
+fn write_pools(tables: &impl Tables, wanted: &Wanted<'_>, parts: &[Part<'_>], pools: &[Vec<u32>]) {
+    for (part, numbers) in parts.iter().zip(pools) {
+        let in_force = match wanted.rulings.pool(part.identity()) {
+            0 => 0,
+            pool => numbers.get(usize::from(pool)).map_or(0, |&number| u64::from(number) + 1),
+        };
+        if let Some(entry) = tables.service(numbers[0]) {
+            entry.pool.store(in_force);
+        }
+    }
+}
+
 /// What is installed and not kept, in the order of numbers, so that equal histories give equal tables.
 fn missing(installed: &HashMap<u64, u32>, kept: impl Fn(u32) -> bool) -> Vec<(u64, u32)> {
     let mut gone: Vec<_> = installed
@@ -523,105 +601,4 @@ impl<'a> Ours<'a> {
         let clusters = wanted.site.clusters.iter().enumerate();
         Self { clusters: clusters.filter(|(_, cluster)| cluster.is_of(wanted.node)).collect(), groups, ends }
     }
-}
-
-/// One service of the site, with what it and its servers are called in the tables.
-struct Part<'a> {
-    /// Index of the cluster in the site, and of the service in the cluster.
-    place: (usize, usize),
-    service: &'a Service,
-    identity: u64,
-    /// In the order of the service's servers.
-    servers: Vec<u64>,
-    /// In the same order, with the weights in force.
-    members: Vec<Member<'a>>,
-}
-
-/// Every service of these clusters.
-fn parts<'a>(wanted: &Wanted<'a>, clusters: &[(usize, &'a Cluster)]) -> Vec<Part<'a>> {
-    let of_cluster = |&(index, cluster): &(usize, &'a Cluster)| {
-        (0..cluster.services.len()).map(move |service| part(wanted, (index, service), cluster))
-    };
-    clusters.iter().flat_map(of_cluster).collect()
-}
-
-/// One service of a cluster; names are hashed here and nowhere else in an apply.
-fn part<'a>(wanted: &Wanted<'a>, place: (usize, usize), cluster: &'a Cluster) -> Part<'a> {
-    let service = &cluster.services[place.1];
-    let names = identity::Names::of(cluster, service);
-    let servers: Vec<_> = service.servers.iter().map(|server| names.server(server)).collect();
-    let weight = |(server, &identity): (&'a Server, &u64)| Member {
-        name: &server.name,
-        weight: wanted.overrides.get(identity).weight_of(server),
-    };
-    let members = service.servers.iter().zip(&servers).map(weight).collect();
-    Part { place, service, identity: names.service(), servers, members }
-}
-
-impl Part<'_> {
-    /// Slots of its ring: none if no server may get new flows.
-    fn ring_slots(&self) -> u32 {
-        if self.members.iter().any(|member| member.weight > 0) { self.service.ring_slots } else { 0 }
-    }
-
-    fn ring(&self, key: &RingKey) -> Vec<u16> {
-        match self.service.select {
-            Select::Hash | Select::LeastConnections => {
-                ring::build(key, self.service.ring_slots, &self.members).slots
-            }
-            Select::RoundRobin => ring::build_in_turn(self.service.ring_slots, &self.members).slots,
-        }
-    }
-
-    /// Everything the ring's slots depend on: its members, its kind, and the numbers of its servers.
-    fn ring_digest(&self, key: &RingKey, numbers: &[u32]) -> u64 {
-        let mut takers: Vec<_> = self
-            .members
-            .iter()
-            .zip(numbers)
-            .filter(|(m, _)| m.weight > 0)
-            .map(|(m, &n)| (m.name, n))
-            .collect();
-        takers.sort_unstable();
-        let mut bytes = vec![match self.service.select {
-            Select::Hash => 0,
-            Select::RoundRobin => 1,
-            // Two candidates are two points of the same ring.
-            Select::LeastConnections => 0,
-        }];
-        bytes.extend(takers.iter().flat_map(|(_, number)| number.to_le_bytes()));
-        bytes.extend(ring::digest(key, self.service.ring_slots, &self.members).to_le_bytes());
-        // 0 says that there is no ring.
-        identity::leading_word(&blake3::hash(&bytes)) | 1
-    }
-}
-
-fn write_link(entry: &ServerEntry, link: Option<&Link>, draining: bool) {
-    let drain = if draining { ServerEntry::DRAINING } else { 0 };
-    let generation = entry.link.load() & !MAC_BITS;
-    match link {
-        Some(Link::Remote { mac, source, interface }) => {
-            let others = entry.interface.load() & !0xffff_ffff;
-            entry.interface.store(others | u64::from(*interface));
-            entry.link.store(generation | mac_word(*mac));
-            entry.from.store(mac_word(*source) | ServerEntry::RESOLVED | drain);
-        }
-        Some(Link::Local) => entry.from.store(ServerEntry::LOCAL | drain),
-        None => {
-            let kept = entry.from.load() & (MAC_BITS | ServerEntry::RESOLVED | ServerEntry::LOCAL);
-            entry.from.store(kept | drain);
-        }
-    }
-}
-
-fn read_link(entry: &ServerEntry) -> Option<Link> {
-    let from = entry.from.load();
-    if from & ServerEntry::LOCAL != 0 {
-        return Some(Link::Local);
-    }
-    (from & ServerEntry::RESOLVED != 0).then(|| Link::Remote {
-        mac: word_mac(entry.link.load()),
-        source: word_mac(from),
-        interface: entry.interface.load() as u32,
-    })
 }

@@ -35,6 +35,7 @@ mod tests;
 pub use self::bindings::Servers;
 pub use self::ground::Ground;
 pub use self::record::{Kind, Record};
+pub(crate) use self::scan::Scan;
 pub use self::session::{Broken, Event, Numbers, Session, Setup};
 pub use self::shared::Shared;
 pub use self::wire::{MESSAGE_BYTES, VERSION};

@@ -292,7 +292,11 @@ impl Driver {
                 Effect::Twin(input) => self.command(Command::Ha(input)),
                 Effect::TwinSite => self.refresh_pair(),
                 Effect::TwinAgain { address } => self.command(Command::Again { address }),
-                Effect::Probe(_) | Effect::Diagnose(_) | Effect::Count(_) => {}
+                Effect::Count(servers) => {
+                    let counts = self.parts.plane.data().count(&servers);
+                    self.hear(Input::Counted(counts));
+                }
+                Effect::Probe(_) | Effect::Diagnose(_) => {}
                 Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
                 Effect::Tell(event) => self.tell(&event),
                 Effect::Ready => self.supervisor.ready(self.parts.director.summary()),

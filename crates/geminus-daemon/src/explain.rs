@@ -1,7 +1,5 @@
 //! `explain`: what becomes of one packet, in words.
 
-mod choice;
-
 use std::net::SocketAddr;
 
 use geminus_api::{ApiError, ExplainQuery, Explanation, Path};
@@ -117,9 +115,6 @@ fn destination_steps(director: &Director, plane: &mut Plane, query: &ExplainQuer
             }
             None => format!("no service of the cluster takes {} port {}", query.protocol, destination.port()),
         });
-        if let Some(service) = service {
-            steps.extend(choice::steps(director, cluster, service, source.ip()));
-        }
     }
     steps
 }

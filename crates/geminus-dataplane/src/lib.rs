@@ -4,6 +4,8 @@
 //! [`geminus_core::plan`]'s, what becomes of a packet is `geminus-packet`'s.
 
 mod attach;
+mod client_table;
+mod count;
 mod explain;
 mod leases;
 mod live;

@@ -8,14 +8,18 @@ use std::path::Path;
 use std::ptr::NonNull;
 
 use aya::maps::MapData;
+use geminus_core::plan::{PlanError, Sources};
 use geminus_packet::flow::Bucket;
 use geminus_packet::heap::Sizes;
 use geminus_packet::journal::Journal;
 use geminus_packet::tables::{
-    AddressBucket, EndpointBucket, GROUPS, Globals, Group, PATHS, PathEntry, Range, ReasonCounters, RingLine,
-    Server, ServerCounters, Service, Tables, Tuple,
+    Address, AddressBucket, EndpointBucket, GROUPS, Globals, Group, PATHS, PathEntry, Range, ReasonCounters,
+    RingLine, Server, ServerCounters, Service, SourceKey, Tables, Tuple,
 };
 use geminus_packet::verdict::Counter;
+
+use crate::client_table::ClientTable;
+use crate::object::SOURCES;
 
 /// One mapped array. The entries are made of atomic words only, so that shared references are right although the kernel
 /// program writes them too.
@@ -74,7 +78,7 @@ macro_rules! mapped {
     ($($field:ident: $entry:ty = $map:literal, $entries:expr;)*) => {
         /// Every table of one installation.
         #[derive(Debug)]
-        pub struct MappedTables { $($field: Mapping<$entry>,)* sizes: Sizes }
+        pub struct MappedTables { $($field: Mapping<$entry>,)* sources: ClientTable, sizes: Sizes }
 
         /// Names of the maps in the object.
         pub const MAPS: &[&str] = &[$($map),*];
@@ -99,6 +103,7 @@ macro_rules! mapped {
             ) -> io::Result<Self> {
                 Ok(Self {
                     $($field: { let f: fn(&Sizes) -> u32 = $entries; Mapping::new(map($map)?, f(sizes))? },)*
+                    sources: ClientTable::new(map(SOURCES)?)?,
                     sizes: *sizes,
                 })
             }
@@ -128,7 +133,7 @@ mapped! {
 /// Maps the tables of these sizes that are pinned in a folder.
 pub(crate) fn from_pins(sizes: &Sizes, folder: &Path) -> io::Result<MappedTables> {
     let mut maps = HashMap::new();
-    for name in MAPS {
+    for name in MAPS.iter().chain([&SOURCES]) {
         maps.insert(*name, MapData::from_pin(folder.join(name)).map_err(io::Error::other)?);
     }
     MappedTables::new(sizes, |name| Ok(maps.get(name).ok_or(io::ErrorKind::NotFound)?.fd().as_fd()))
@@ -179,8 +184,8 @@ impl Tables for MappedTables {
     fn server(&self, index: u32) -> Option<&Server> {
         self.servers.get(index)
     }
-    fn source(&self, _service: u32, _client: geminus_packet::tables::Address) -> u64 {
-        0
+    fn source(&self, service: u32, client: Address) -> u64 {
+        self.sources.find(service, client)
     }
     fn group(&self, index: u32) -> Option<&Group> {
         self.groups.get(index)
@@ -210,5 +215,17 @@ impl Tables for MappedTables {
     fn count_server(&self, _: u32, _: u64, _: bool) {}
     fn dry(&self) -> bool {
         true
+    }
+}
+
+impl Sources for MappedTables {
+    fn lay_down(&self, key: SourceKey, value: u64) -> Result<(), PlanError> {
+        self.sources.set(key, value)
+    }
+    fn take_up(&self, key: SourceKey) {
+        self.sources.remove(key);
+    }
+    fn laid_down(&self) -> Vec<(SourceKey, u64)> {
+        self.sources.list()
     }
 }

@@ -10,7 +10,7 @@ use aya::util::nr_cpus;
 use geminus_core::key::HaKeys;
 use geminus_core::model::Site;
 use geminus_core::plan::{
-    self, Carried, Link, Overrides, PlanError, Planner, Rulings, TicksPerSecond, Wanted,
+    self, Carried, Census, Changed, Link, Overrides, PlanError, Planner, Rulings, TicksPerSecond, Wanted,
 };
 use geminus_packet::tables::{GROUPS, Tables as _};
 
@@ -80,8 +80,9 @@ pub struct DataPlane {
     overrides: Overrides,
     rulings: Arc<Rulings>,
     links: HashMap<IpAddr, Link>,
+    pub(crate) census: Census,
     ha_keys: HaKeys,
-    live: Arc<LiveTables>,
+    pub(crate) live: Arc<LiveTables>,
 }
 
 impl std::fmt::Debug for DataPlane {
@@ -126,6 +127,7 @@ impl DataPlane {
             overrides,
             rulings: Arc::new(rulings),
             links: HashMap::new(),
+            census: Census::default(),
             ha_keys,
             live,
         })
@@ -201,12 +203,14 @@ impl DataPlane {
         let (planner, tables) = (&mut self.opened.planner, &*self.opened.tables);
         let grace = release::wait_for_running_programs;
         let outcome = if self.installed && Arc::ptr_eq(site, &self.site) {
-            planner.adjust(
-                tables,
-                &wanted,
-                overrides.differing(&self.overrides).chain(rulings.differing(&self.rulings)),
-                grace,
-            )
+            let changed = Changed {
+                servers: overrides
+                    .differing(&self.overrides)
+                    .chain(rulings.differing(&self.rulings))
+                    .collect(),
+                services: rulings.switched(&self.rulings).collect(),
+            };
+            planner.adjust(tables, &wanted, &changed, grace)
         } else if Planner::same_kind(tables.sizes(), &plan::sizes(site, self.cpus)) {
             planner.apply(tables, &wanted, grace)
         } else {
@@ -376,6 +380,7 @@ impl DataPlane {
         next.adopted = self.opened.adopted;
         self.written.add(&next.tables);
         let old = std::mem::replace(&mut self.opened, next);
+        self.census = Census::default();
         let carried = self.carry_from(&old.tables);
         if self.attached.is_some()
             && let Err(error) = self.attach()

@@ -138,8 +138,8 @@ impl Loaded {
         MappedTables::new(sizes, |name| {
             let map = self.ebpf.map(name).ok_or_else(|| io::Error::other(format!("no map {name}")))?;
             match map {
-                Map::Array(data) => Ok(data.fd().as_fd()),
-                _ => Err(io::Error::other(format!("map {name} is not an array"))),
+                Map::Array(data) | Map::LpmTrie(data) => Ok(data.fd().as_fd()),
+                _ => Err(io::Error::other(format!("map {name} is neither an array nor a trie"))),
             }
         })
         .map_err(ProgramFailure::Mapping)

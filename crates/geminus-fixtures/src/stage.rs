@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use geminus_core::key::{HaKeys, SiteKey};
 use geminus_core::model::{Server, Site};
-use geminus_core::plan::{Link, Override, Overrides, Planner, Wanted, server_identity};
+use geminus_core::plan::{Link, Override, Overrides, Planner, Sources, Wanted, server_identity};
 use geminus_packet::frame::SliceFrame;
 use geminus_packet::heap::{HeapTables, Sizes};
 use geminus_packet::tables::{Server as Entry, Tables, Ticks};
@@ -42,7 +42,7 @@ pub struct Ran {
 /// A place where the packet path runs over tables of its own.
 pub trait Home {
     /// Its tables.
-    type Tables: Tables;
+    type Tables: Tables + Sources;
     /// Its tables.
     fn tables(&self) -> &Self::Tables;
     /// The clock that it reads.

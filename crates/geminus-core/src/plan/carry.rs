@@ -6,7 +6,7 @@ use geminus_packet::flow::{Bucket, Entry, Found, Remembered, State, Tag, WAYS};
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{GROUPS, Globals, Server, Tables};
 
-use super::paths;
+use super::{Ruling, paths};
 
 /// What was carried over.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -40,6 +40,7 @@ pub fn carry(from: (&impl Tables, &Sizes), to: (&impl Tables, &Sizes), now: u32)
             match new.flows(place).and_then(|bucket| give(bucket, tag, &found, &servers, globals, now)) {
                 Some(way) => {
                     carried.flows += 1;
+                    count_active(new, &servers, &found);
                     copy_tuple(old, new, slot(number, found.way), slot(place, way));
                 }
                 None => carried.left += 1,
@@ -80,6 +81,8 @@ fn renumbered(from: (&impl Tables, &Sizes), to: (&impl Tables, &Sizes)) -> HashM
     for number in 1..to.1.servers {
         if let Some(entry) = to.0.server(number)
             && entry.identity.load() != 0
+            // What went down with this very move is not to have its flows again.
+            && !Ruling::from_word(entry.ruling.load()).releases()
         {
             by_identity.insert(entry.identity.load(), (number, Server::generation(entry.link.load())));
         }
@@ -113,6 +116,16 @@ fn give(
     match bucket.remember(&entry, seen, globals, false) {
         Remembered::In(way) | Remembered::Evicting(way) => Some(way),
         Remembered::Not => None,
+    }
+}
+
+/// A flow that is neither ended nor begun only is one more that its server has.
+fn count_active(new: &impl Tables, servers: &HashMap<(u32, u16), (u32, u16)>, found: &Found) {
+    let state = found.note.state();
+    let is_active = state == State::Established as u8 || state == State::Datagrams as u8;
+    let place = servers.get(&(found.server, found.note.generation())).filter(|_| is_active);
+    if let Some(entry) = place.and_then(|&(number, _)| new.server(number)) {
+        entry.active.fetch_add(1);
     }
 }
 

@@ -53,6 +53,15 @@ impl Names {
     }
 }
 
+/// What the clients of the services of a cluster that share them are remembered under.
+pub(super) fn clients(cluster: &Cluster, group: &str) -> u64 {
+    let mut bytes = b"clients\0".to_vec();
+    bytes.extend(cluster.name.as_bytes());
+    bytes.push(0);
+    bytes.extend(group.as_bytes());
+    leading_word(&blake3::hash(&bytes)) | 1
+}
+
 pub(super) fn leading_word(hash: &blake3::Hash) -> u64 {
     hash.as_bytes().iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
 }

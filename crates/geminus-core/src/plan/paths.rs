@@ -63,9 +63,14 @@ pub(super) fn places(tables: &impl Tables, paths: &[NodePath]) -> Result<Vec<u32
     places.into_iter().collect::<Option<_>>().ok_or(PlanError::Full("path"))
 }
 
-/// The node's own ends of these paths, for the table of addresses.
-pub(super) fn own_ends(paths: &[NodePath], places: &[u32], port: u16) -> Vec<(Address, AddressFacts)> {
-    let mut ends: Vec<(Address, u16)> = Vec::new();
+/// The node's own ends of these paths, and its own address, for the table of addresses.
+pub(super) fn own_ends(
+    wanted: &Wanted<'_>,
+    paths: &[NodePath],
+    places: &[u32],
+) -> Vec<(Address, AddressFacts)> {
+    let node = wanted.site.nodes.iter().find(|node| node.name == wanted.node);
+    let mut ends: Vec<(Address, u16)> = node.map(|node| (address(node.address), 0)).into_iter().collect();
     for (path, place) in paths.iter().zip(places) {
         let own = address(path.own);
         match ends.iter_mut().find(|(known, _)| *known == own) {
@@ -73,7 +78,7 @@ pub(super) fn own_ends(paths: &[NodePath], places: &[u32], port: u16) -> Vec<(Ad
             None => ends.push((own, 1 << place)),
         }
     }
-    ends.into_iter().map(|(own, bits)| (own, AddressFacts::node(bits, port))).collect()
+    ends.into_iter().map(|(own, bits)| (own, AddressFacts::node(bits, wanted.site.ha.port))).collect()
 }
 
 /// Writes the paths to their places and clears every other entry. A frame that meets an entry half written is dropped:

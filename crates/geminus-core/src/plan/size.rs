@@ -12,8 +12,8 @@ use crate::model::{Condition, Ports, Site};
 
 /// Sizes of the tables for a site, with room to grow by half before they have to be made anew. `cpus`: possible CPUs.
 pub fn sizes(site: &Site, cpus: u32) -> Sizes {
-    // A path ends at one address of the node at hand, whichever that is.
-    let mut addresses = site.ha.paths.len().min(PATHS as usize) as u32;
+    // Its own, and a path ends at one address of the node at hand, whichever that is.
+    let mut addresses = 1 + site.ha.paths.len().min(PATHS as usize) as u32;
     let mut endpoints = 0;
     let mut ranges = 0;
     let mut services = 0;
@@ -24,10 +24,11 @@ pub fn sizes(site: &Site, cpus: u32) -> Sizes {
     for cluster in &site.clusters {
         addresses += cluster.addresses.len() as u32;
         for service in &cluster.services {
-            services += 1;
+            let pools = 1 + service.pools.len() as u32;
+            services += pools;
             servers += service.servers.len() as u32;
             let ring = service.ring_slots.div_ceil(RING_LINE_SLOTS);
-            lines += ring;
+            lines += ring * pools;
             longest = longest.max(ring);
             let of_rules = service.rules.iter().map(|rule| match &rule.when {
                 Condition::From(prefixes) => prefixes.len(),

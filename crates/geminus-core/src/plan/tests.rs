@@ -9,11 +9,11 @@ mod random_changes;
 
 use std::collections::HashMap;
 
-use geminus_packet::tables::Tables as _;
+use geminus_packet::tables::{Server as ServerEntry, Tables as _};
 
 use self::ground::{Node, Sent, cluster, flow, server, service, site};
 use super::*;
-use crate::model::{Affinity, Ports, Unexposed};
+use crate::model::{Affinity, Ports, Select, Server, Service, Unexposed};
 
 /// Flows of most laws.
 const FLOWS: u16 = 600;

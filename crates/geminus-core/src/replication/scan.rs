@@ -7,7 +7,7 @@ use super::{Ground, Kind};
 
 /// Where a walk is: buckets of the flow table, then those of the affinity table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Scan {
+pub(crate) struct Scan {
     next: u64,
 }
 
@@ -36,6 +36,18 @@ impl Scan {
             }
         }
         self.next < all
+    }
+
+    /// As [`walk`](Self::walk), of the flow table alone. False at its end.
+    pub(crate) fn walk_flows<T: Tables>(
+        &mut self,
+        ground: &Ground<'_, T>,
+        buckets: u64,
+        mut visit: impl FnMut(Found),
+    ) -> bool {
+        let flows = ground.buckets(Kind::Flow);
+        self.walk(ground, buckets.min(flows.saturating_sub(self.next)), || true, |_, _, found| visit(found));
+        self.next < flows
     }
 
     /// How far it is, in thousandths.

@@ -301,7 +301,7 @@ fn a_long_lived_flow_does_not_age_on_the_standby() {
     }
     let ground = Ground::new(&pair.nodes[BETA].tables, ground::RATE, pair.ticks()).expect("filled");
     let mut ages = Vec::new();
-    scan::Scan::default().walk(&ground, u64::MAX, || true, |_, _, found| ages.push(ground.age(found.note)));
+    Scan::default().walk(&ground, u64::MAX, || true, |_, _, found| ages.push(ground.age(found.note)));
     ages.sort_unstable();
     assert_eq!(ages.len(), 21);
     let limit = SWEEP + SWEEP / 10;
@@ -319,7 +319,7 @@ fn an_ended_flow_is_known_to_have_ended() {
     pair.steps((SWEEP.as_millis() / 10) as usize + 100);
     let ground = Ground::new(&pair.nodes[BETA].tables, ground::RATE, pair.ticks()).expect("filled");
     let mut states = Vec::new();
-    scan::Scan::default().walk(&ground, u64::MAX, || true, |_, _, found| states.push(found.note.state()));
+    Scan::default().walk(&ground, u64::MAX, || true, |_, _, found| states.push(found.note.state()));
     assert_eq!(states, [State::Closing as u8]);
 }
 

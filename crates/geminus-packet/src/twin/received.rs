@@ -13,8 +13,8 @@ use super::{
     gate,
 };
 
-/// An IPv4 packet to an address of this node's own: passed unless it is on the partners' port; then either refused or, with
-/// none, written to `packet`.
+/// An IPv4 packet to an address of this node's own: passed unless it is on the partners' port of an address at which paths
+/// end; then either refused or, with none, written to `packet`.
 #[inline(always)]
 pub(crate) fn v4<F: Frame>(
     frame: &F,
@@ -32,7 +32,7 @@ pub(crate) fn v4<F: Frame>(
     let Some(udp) = frame.get::<Udp>(udp_at) else { return Some(Verdict::pass(Pass::NotCluster)) };
     let port = facts.port().to_be_bytes();
     let [from_high, from_low, to_high, to_low] = udp.ports;
-    if [to_high, to_low] != port {
+    if [to_high, to_low] != port || facts.paths() == 0 {
         return Some(Verdict::pass(Pass::NotCluster));
     }
     let length = usize::from(u16::from_be_bytes(udp.length));
@@ -66,7 +66,7 @@ pub(crate) fn v6<F: Frame>(
     let Some(udp) = frame.get::<Udp>(udp_at) else { return Some(Verdict::pass(Pass::NotCluster)) };
     let port = facts.port().to_be_bytes();
     let [from_high, from_low, to_high, to_low] = udp.ports;
-    if [to_high, to_low] != port {
+    if [to_high, to_low] != port || facts.paths() == 0 {
         return Some(Verdict::pass(Pass::NotCluster));
     }
     let length = usize::from(u16::from_be_bytes(udp.length));

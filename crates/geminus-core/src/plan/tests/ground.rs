@@ -14,7 +14,9 @@ use geminus_packet::tables::{Tables, Ticks};
 use geminus_packet::verdict::{Kind, Verdict};
 
 use super::super::*;
-use crate::model::{Ha, Method, Ports, Protocol, Tables as TableSizes, Timeouts, Unexposed};
+use crate::model::{
+    Ha, Method, Ports, Protocol, Select, Server, Service, Tables as TableSizes, Timeouts, Unexposed,
+};
 
 /// The node.
 pub(super) const NODE: &str = "alpha";
@@ -137,6 +139,7 @@ pub(super) struct Node {
     pub(super) planner: Planner,
     pub(super) site: Site,
     pub(super) overrides: Overrides,
+    pub(super) rulings: Rulings,
     pub(super) links: HashMap<IpAddr, Link>,
 }
 
@@ -173,6 +176,7 @@ impl Node {
             sizes: *sizes,
             site: site(Vec::new()),
             overrides: Overrides::default(),
+            rulings: Rulings::default(),
             links: HashMap::new(),
         }
     }
@@ -191,19 +195,38 @@ impl Node {
     /// Makes the tables say what the node says; how many graces it took.
     pub(super) fn reload(&mut self) -> Result<u32, PlanError> {
         let mut graces = 0;
-        let wanted = wanted(&self.site, &self.overrides, &self.links);
+        let wanted = wanted(&self.site, &self.overrides, &self.rulings, &self.links);
         self.planner.apply(&self.tables, &wanted, || graces += 1)?;
         Ok(graces)
     }
 
     /// Makes the tables say what is wanted of these servers.
     pub(super) fn adjust(&mut self, servers: Vec<u64>) -> Result<(), PlanError> {
-        let wanted = wanted(&self.site, &self.overrides, &self.links);
-        self.planner.adjust(&self.tables, &wanted, servers, || ())
+        self.change(&Changed { servers, services: Vec::new() })
+    }
+
+    /// Makes the tables say what is wanted of these servers and services.
+    pub(super) fn change(&mut self, changed: &Changed) -> Result<(), PlanError> {
+        let wanted = wanted(&self.site, &self.overrides, &self.rulings, &self.links);
+        self.planner.adjust(&self.tables, &wanted, changed, || ())
     }
 
     /// Wants something of a server wherever it serves; its identities.
     pub(super) fn wish(&mut self, name: &str, wish: Override) -> Vec<u64> {
+        let identities = self.identities(name);
+        identities.iter().for_each(|&identity| self.overrides.insert(identity, wish));
+        identities
+    }
+
+    /// Finds something of a server wherever it serves; its identities.
+    pub(super) fn rule(&mut self, name: &str, ruling: Ruling) -> Vec<u64> {
+        let identities = self.identities(name);
+        identities.iter().for_each(|&identity| self.rulings.rule(identity, ruling));
+        identities
+    }
+
+    /// What a server is called wherever it serves.
+    pub(super) fn identities(&self, name: &str) -> Vec<u64> {
         let mut identities = Vec::new();
         for cluster in &self.site.clusters {
             for service in &cluster.services {
@@ -211,7 +234,6 @@ impl Node {
                 identities.extend(named.map(|server| server_identity(cluster, service, server)));
             }
         }
-        identities.iter().for_each(|&identity| self.overrides.insert(identity, wish));
         identities
     }
 
@@ -219,7 +241,7 @@ impl Node {
     pub(super) fn find(&mut self, name: &str) {
         let address = server(name).address;
         self.links.insert(address, link(address));
-        let wanted = wanted(&self.site, &self.overrides, &self.links);
+        let wanted = wanted(&self.site, &self.overrides, &self.rulings, &self.links);
         self.planner.set_link(&self.tables, &wanted, address);
     }
 
@@ -289,10 +311,10 @@ fn mac(address: IpAddr) -> Mac {
 pub(super) fn wanted<'a>(
     site: &'a Site,
     overrides: &'a Overrides,
+    rulings: &'a Rulings,
     links: &'a HashMap<IpAddr, Link>,
 ) -> Wanted<'a> {
     static KEY: SiteKey = SiteKey::new([7; 32]);
-    static RULINGS: LazyLock<Rulings> = LazyLock::new(Rulings::default);
     static HA_KEYS: LazyLock<HaKeys> = LazyLock::new(|| HaKeys::from_site(&KEY));
     Wanted {
         site,
@@ -300,7 +322,7 @@ pub(super) fn wanted<'a>(
         key: &KEY,
         ha_keys: &HA_KEYS,
         overrides,
-        rulings: &RULINGS,
+        rulings,
         links,
         mac: NODE_MAC,
         ticks: TicksPerSecond(250),

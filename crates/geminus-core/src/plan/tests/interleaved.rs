@@ -115,6 +115,18 @@ impl<F: Fn(u64)> Tables for Watched<'_, F> {
     }
 }
 
+impl<F: Fn(u64)> Sources for Watched<'_, F> {
+    fn lay_down(&self, key: SourceKey, value: u64) -> Result<(), PlanError> {
+        self.next().lay_down(key, value)
+    }
+    fn take_up(&self, key: SourceKey) {
+        self.next().take_up(key);
+    }
+    fn laid_down(&self) -> Vec<(SourceKey, u64)> {
+        self.next().laid_down()
+    }
+}
+
 /// A site that changes into the next one, and the flows that are looked at.
 fn changes() -> Vec<(&'static str, Site, Site)> {
     let clusters = || {
@@ -269,9 +281,9 @@ fn a_switch_between_any_two_looks_of_a_packet_is_as_if_before_or_after() {
 
 /// Runs a frame and, before its access number `at`, applies a site up to where it waits for packets under way.
 fn met_by_switch(node: Node, after: &Site, frame: &[u8], at: u64) -> (String, Vec<u8>) {
-    let Node { tables, mut planner, overrides, mut links, .. } = node;
+    let Node { tables, mut planner, overrides, rulings, mut links, .. } = node;
     links.extend(ground::links(after));
-    let wanted = ground::wanted(after, &overrides, &links);
+    let wanted = ground::wanted(after, &overrides, &rulings, &links);
     let (start, started) = mpsc::channel::<()>();
     let (switched, is_switched) = mpsc::channel::<()>();
     let (leave, left) = mpsc::channel::<()>();
@@ -312,9 +324,9 @@ fn a_packet_between_any_two_writes_of_an_apply_is_as_if_before_or_after() {
         new_node.apply(after.clone()).unwrap();
         let expected: Vec<_> =
             frames.iter().map(|frame| [asked(&old_node, frame), asked(&new_node, frame)]).collect();
-        let Node { tables, mut planner, overrides, mut links, .. } = node(&before, &established);
+        let Node { tables, mut planner, overrides, rulings, mut links, .. } = node(&before, &established);
         links.extend(ground::links(&after));
-        let wanted = ground::wanted(&after, &overrides, &links);
+        let wanted = ground::wanted(&after, &overrides, &rulings, &links);
         let seen = RefCell::new([0_u32; 2]);
         let watched = Watched::new(&tables, |access| {
             let at = access as usize % frames.len();
@@ -417,7 +429,7 @@ fn packets_on_other_cpus_never_reach_another_clusters_server() {
     let allowed = allowed(&sites);
     let everyone =
         Site { clusters: sites.iter().flat_map(|site| site.clusters.clone()).collect(), ..sites[0].clone() };
-    let Node { tables, mut planner, overrides, mut links, .. } = node(&sites[0], &[]);
+    let Node { tables, mut planner, overrides, rulings, mut links, .. } = node(&sites[0], &[]);
     links.extend(ground::links(&everyone));
     let (readers, forwarded) = (Readers::default(), AtomicU64::new(0));
     let read = |reader: usize| {
@@ -438,7 +450,7 @@ fn packets_on_other_cpus_never_reach_another_clusters_server() {
         let (one, two) = (scope.spawn(|| read(0)), scope.spawn(|| read(1)));
         let _end = End(&readers.is_over);
         for at in 0..APPLIES {
-            let wanted = ground::wanted(&sites[at % sites.len()], &overrides, &links);
+            let wanted = ground::wanted(&sites[at % sites.len()], &overrides, &rulings, &links);
             planner.apply(&tables, &wanted, || readers.wait()).unwrap();
             if one.is_finished() || two.is_finished() {
                 break;

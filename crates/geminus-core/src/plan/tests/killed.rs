@@ -46,8 +46,8 @@ fn busy() -> (Node, Vec<(Flow, String)>) {
 /// Applies a site and dies before the access of this number; false if it came to its end before.
 fn die(node: &mut Node, next: &Site, at: u64) -> bool {
     node.links.extend(ground::links(next));
-    let Node { tables, planner, overrides, links, .. } = node;
-    let wanted = ground::wanted(next, overrides, links);
+    let Node { tables, planner, overrides, rulings, links, .. } = node;
+    let wanted = ground::wanted(next, overrides, rulings, links);
     let watched = Watched::new(tables, |access| {
         if access == at {
             resume_unwind(Box::new("killed"));

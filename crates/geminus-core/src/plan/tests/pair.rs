@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use geminus_packet::heap::{HeapTables, Sizes};
-use geminus_packet::tables::{PATHS, PathFacts, Tables as _};
+use geminus_packet::tables::{PATHS, PathFacts, Tables as _, mac_word};
 
 use super::ground::{self, Flow, Sent, cluster, flow, server, service, site};
 use super::*;
@@ -39,9 +39,12 @@ impl Twin {
         // The kernel's routes say which server is the node itself.
         let own = site.nodes.iter().find(|node| node.name == self.name).expect("a node of the site");
         links.insert(own.address, Link::Local);
-        let overrides = Overrides::default();
-        let wanted =
-            Wanted { node: self.name, ha_keys: &self.keys, ..ground::wanted(site, &overrides, &links) };
+        let (overrides, rulings) = (Overrides::default(), Rulings::default());
+        let wanted = Wanted {
+            node: self.name,
+            ha_keys: &self.keys,
+            ..ground::wanted(site, &overrides, &rulings, &links)
+        };
         self.planner.apply(&self.tables, &wanted, || ()).expect("the site fits its tables");
     }
 
