@@ -24,7 +24,7 @@ use crate::object::SOURCES;
 /// One mapped array. The entries are made of atomic words only, so that shared references are right although the kernel
 /// program writes them too.
 #[derive(Debug)]
-struct Mapping<T> {
+pub(crate) struct Mapping<T> {
     first: NonNull<T>,
     entries: u32,
     bytes: usize,
@@ -36,7 +36,7 @@ unsafe impl<T: Sync> Send for Mapping<T> {}
 unsafe impl<T: Sync> Sync for Mapping<T> {}
 
 impl<T> Mapping<T> {
-    fn new(map: BorrowedFd<'_>, entries: u32) -> io::Result<Self> {
+    pub(crate) fn new(map: BorrowedFd<'_>, entries: u32) -> io::Result<Self> {
         // SAFETY: asks for nothing but a number.
         let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
         let bytes = (entries as usize * size_of::<T>()).next_multiple_of(page);
@@ -58,7 +58,7 @@ impl<T> Mapping<T> {
         Ok(Self { first, entries, bytes })
     }
 
-    fn get(&self, index: u32) -> Option<&T> {
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
         if index >= self.entries {
             return None;
         }

@@ -15,3 +15,11 @@ pub const CLOCK_MAP: &str = "CLOCK";
 pub const SOURCES: &str = "SOURCES";
 /// Name of the program that passes everything.
 pub const PASS_PROGRAM: &str = "geminus_pass";
+/// Name of the program that turns marked packets into clients'.
+pub const PROBE_OUT_PROGRAM: &str = "geminus_probe_out";
+/// Name of the program that turns their answers back.
+pub const PROBE_IN_PROGRAM: &str = "geminus_probe_in";
+/// Name of the map of checks under way.
+pub const PROBES_MAP: &str = "PROBES";
+/// Name of the map that finds the check of an answer.
+pub const RETURNS_MAP: &str = "RETURNS";

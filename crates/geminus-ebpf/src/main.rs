@@ -3,6 +3,7 @@
 #![no_main]
 
 mod maps;
+mod probe;
 mod xdp_frame;
 
 use aya_ebpf::bindings::xdp_action;

@@ -25,6 +25,7 @@ pub mod hash;
 pub mod heap;
 pub mod journal;
 pub mod packet;
+pub mod probe;
 pub mod tables;
 pub mod twin;
 pub mod verdict;

@@ -3,5 +3,6 @@
 mod differential;
 mod fixtures;
 mod home;
+mod probe;
 mod twin;
 mod verifier;

@@ -1,0 +1,198 @@
+//! The way of checks in the kernel: what leaves is to the byte what a client would send, what comes back is what the server
+//! would have sent from its own address.
+
+use std::net::IpAddr;
+
+use geminus_dataplane::{Probes, Slot};
+use geminus_fixtures::frame::{ACK, IPV4, IPV6, SYN, Tcp, Udp, V4, V6, VLAN, ethernet, tagged};
+use geminus_packet::probe::{Asked, Over, SLOTS};
+
+const NODE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 11];
+const KERNELS_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const TABLES_MAC: [u8; 6] = [2, 0, 0, 0, 0, 21];
+
+const NODE4: [u8; 4] = [198, 51, 100, 11];
+const SERVER4: [u8; 4] = [198, 51, 100, 21];
+const SHOP4: [u8; 4] = [198, 51, 100, 80];
+const NODE6: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x11];
+const SERVER6: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x21];
+const SHOP6: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0x80];
+
+/// What a check says, in both families.
+#[derive(Clone, Copy)]
+enum Says {
+    Tcp,
+    Udp,
+    UdpWithoutChecksum,
+    Echo,
+}
+
+const ALL: [Says; 4] = [Says::Tcp, Says::Udp, Says::UdpWithoutChecksum, Says::Echo];
+const OWN: u16 = 40_123;
+const PORT: u16 = 443;
+
+impl Says {
+    const fn over(self) -> Over {
+        match self {
+            Self::Tcp => Over::Tcp(PORT),
+            Self::Udp | Self::UdpWithoutChecksum => Over::Udp(PORT),
+            Self::Echo => Over::Echo,
+        }
+    }
+
+    /// Our packet to `host`, or its answer.
+    fn packet(self, host: IpAddr, is_answer: bool) -> (u16, Vec<u8>) {
+        let (source, destination) = if is_answer { (PORT, OWN) } else { (OWN, PORT) };
+        let tcp = Tcp::new(source, destination, if is_answer { SYN | ACK } else { SYN });
+        let udp = Udp { payload: b"odd".to_vec(), ..Udp::new(source, destination) };
+        let echo = [&OWN.to_be_bytes()[..], &[0, 7, 1, 2, 3]].concat();
+        match host {
+            IpAddr::V4(host) => {
+                let (from, to) = if is_answer { (host.octets(), NODE4) } else { (NODE4, host.octets()) };
+                let ip = V4::new(from, to);
+                let packet = match self {
+                    Self::Tcp => ip.tcp(&tcp),
+                    Self::Udp => ip.udp(&udp),
+                    Self::UdpWithoutChecksum => {
+                        let mut packet = ip.udp(&udp);
+                        packet[26..28].fill(0);
+                        packet
+                    }
+                    Self::Echo => ip.icmp(if is_answer { 0 } else { 8 }, 0, &echo),
+                };
+                (IPV4, packet)
+            }
+            IpAddr::V6(host) => {
+                let (from, to) = if is_answer { (host.octets(), NODE6) } else { (NODE6, host.octets()) };
+                let ip = V6::new(from, to);
+                let packet = match self {
+                    Self::Tcp => ip.tcp(&tcp),
+                    // A checksum of 0 is not allowed over IPv6.
+                    Self::Udp | Self::UdpWithoutChecksum => ip.udp(&udp),
+                    Self::Echo => ip.icmp(if is_answer { 129 } else { 128 }, 0, &echo),
+                };
+                (IPV6, packet)
+            }
+        }
+    }
+
+    fn leaving(self, host: IpAddr, mac: [u8; 6]) -> Vec<u8> {
+        let (kind, packet) = self.packet(host, false);
+        ethernet(mac, NODE_MAC, kind, &packet)
+    }
+
+    fn coming(self, host: IpAddr) -> Vec<u8> {
+        let (kind, packet) = self.packet(host, true);
+        ethernet(NODE_MAC, TABLES_MAC, kind, &packet)
+    }
+}
+
+fn families() -> [(IpAddr, IpAddr); 2] {
+    [(SERVER4.into(), SHOP4.into()), (SERVER6.into(), SHOP6.into())]
+}
+
+fn probes() -> Probes {
+    Probes::load().unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn slot(probes: &Probes, says: Says, server: IpAddr, cluster: IpAddr, mac: Option<[u8; 6]>) -> Slot {
+    let asked = Asked { server, cluster, over: says.over(), mac };
+    probes.slots().take(&asked).expect("a slot is free")
+}
+
+/// `TC_ACT_UNSPEC`: to whoever is next.
+const NEXT: u32 = u32::MAX;
+
+fn out(probes: &Probes, frame: &[u8], mark: u32) -> Vec<u8> {
+    let ran = probes.run_out(frame, mark).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(ran.action, NEXT);
+    ran.frame
+}
+
+fn back(probes: &Probes, frame: &[u8]) -> Vec<u8> {
+    let ran = probes.run_in(frame).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(ran.action, NEXT);
+    ran.frame
+}
+
+#[test]
+fn a_check_leaves_as_a_clients_packet_and_its_answer_comes_back_as_the_servers() {
+    let probes = probes();
+    for (server, cluster) in families() {
+        for says in ALL {
+            let slot = slot(&probes, says, server, cluster, Some(TABLES_MAC));
+            let left = out(&probes, &says.leaving(server, KERNELS_MAC), slot.mark());
+            assert_eq!(left, says.leaving(cluster, TABLES_MAC), "{cluster} {:?}", says.over());
+            let came = back(&probes, &says.coming(cluster));
+            assert_eq!(came, says.coming(server), "{server} {:?}", says.over());
+            assert_eq!(slot.counted(), [1, 1]);
+        }
+    }
+}
+
+#[test]
+fn without_a_known_hardware_address_the_kernels_own_stays() {
+    let probes = probes();
+    for (server, cluster) in families() {
+        let slot = slot(&probes, Says::Tcp, server, cluster, None);
+        let left = out(&probes, &Says::Tcp.leaving(server, KERNELS_MAC), slot.mark());
+        assert_eq!(left, Says::Tcp.leaving(cluster, KERNELS_MAC));
+    }
+}
+
+#[test]
+fn what_is_no_check_is_not_touched() {
+    let probes = probes();
+    for (server, cluster) in families() {
+        for says in ALL {
+            let frame = says.leaving(server, KERNELS_MAC);
+            let slot = slot(&probes, says, server, cluster, Some(TABLES_MAC));
+            for mark in [0, 1, slot.mark() & 0xffff, slot.mark() + 1, 0x4745_ffff] {
+                assert_eq!(out(&probes, &frame, mark), frame, "mark {mark:#x}");
+            }
+            let elsewhere = says.leaving(cluster, KERNELS_MAC);
+            assert_eq!(out(&probes, &elsewhere, slot.mark()), elsewhere, "to another than the server");
+            let in_vlan = tagged(&frame, &[(VLAN, 7)]);
+            assert_eq!(out(&probes, &in_vlan, slot.mark()), in_vlan);
+            let unasked = says.coming(cluster);
+            assert_eq!(back(&probes, &unasked), unasked, "nothing was asked yet");
+            out(&probes, &frame, slot.mark());
+            let of_server = says.coming(server);
+            assert_eq!(back(&probes, &of_server), of_server, "the server in its own name");
+            drop(slot);
+            assert_eq!(out(&probes, &frame, 0x4745_0000), frame, "the slot was given back");
+            assert_eq!(back(&probes, &unasked), unasked, "an answer that comes too late");
+        }
+    }
+}
+
+#[test]
+fn fragments_options_and_frames_cut_short_pass_as_they_are() {
+    let probes = probes();
+    let (server, cluster) = families()[0];
+    let slot = slot(&probes, Says::Tcp, server, cluster, Some(TABLES_MAC));
+    let whole = Says::Tcp.leaving(server, KERNELS_MAC);
+    for end in [34, 36, 37] {
+        assert_eq!(out(&probes, &whole[..end], slot.mark()), whole[..end], "cut at {end}");
+    }
+    let segment = Tcp::new(OWN, PORT, SYN);
+    for strange in [
+        V4 { fragment: 0x2000, ..V4::new(NODE4, SERVER4) }.tcp(&segment),
+        V4 { fragment: 0x0010, ..V4::new(NODE4, SERVER4) }.tcp(&segment),
+        V4 { options: vec![0x94, 4, 0, 0], ..V4::new(NODE4, SERVER4) }.tcp(&segment),
+    ] {
+        let frame = ethernet(KERNELS_MAC, NODE_MAC, IPV4, &strange);
+        assert_eq!(out(&probes, &frame, slot.mark()), frame);
+    }
+}
+
+#[test]
+fn slots_are_as_many_as_there_are_and_come_back() {
+    let probes = probes();
+    let (server, cluster) = families()[0];
+    let asked = Asked { server, cluster, over: Over::Echo, mac: None };
+    let mut taken: Vec<_> = std::iter::from_fn(|| probes.slots().take(&asked)).collect();
+    assert_eq!(taken.len(), SLOTS as usize);
+    let given_back = taken.pop().map(|slot| slot.mark());
+    assert_eq!(probes.slots().take(&asked).map(|slot| slot.mark()), given_back);
+}

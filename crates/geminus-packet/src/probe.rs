@@ -1,0 +1,262 @@
+//! What the two programs of checks share with whoever makes the checks: how a packet to a server becomes a client's packet,
+//! and its answer again one from the server.
+//!
+//! A socket that checks a server by the clients' road is connected to the server's own address and carries a mark
+//! ([`mark`]) with the number of a slot. On the way out its packets get the cluster address ([`ProbeEntry::leaves`]), on the
+//! way in the server's own comes back ([`ProbeEntry::returns`]). What belongs to no slot is touched by neither.
+
+use core::net::IpAddr;
+
+use crate::word::Word;
+
+/// The upper half of the marks of checks.
+pub const MARK: u32 = 0x4745_0000;
+
+/// Slots, and so checks by the clients' road that can be under way at once. Fits the lower half of a mark.
+pub const SLOTS: u32 = 4096;
+
+/// Entries of the table that finds the slot of an answer: one for each protocol and port of our own.
+pub const RETURNS: u32 = 3 << 16;
+
+/// IP protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMP6: u8 = 58;
+
+const LIVE: u64 = 1;
+const IPV6: u64 = 2;
+
+/// The mark of the socket of a slot.
+pub const fn mark(slot: u16) -> u32 {
+    MARK | slot as u32
+}
+
+/// The slot that a mark names, if it is one of ours.
+#[inline(always)]
+pub const fn slot(mark: u32) -> Option<u32> {
+    if mark >> 16 == MARK >> 16 { Some(mark & 0xffff) } else { None }
+}
+
+/// An address as two words, in the order of its bytes on the wire.
+pub fn words(address: IpAddr) -> [u64; 2] {
+    match address {
+        IpAddr::V4(address) => [u64::from(u32::from_ne_bytes(address.octets())), 0],
+        IpAddr::V6(address) => {
+            let [a, b, c, d, e, f, g, h, rest @ ..] = address.octets();
+            [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes(rest)]
+        }
+    }
+}
+
+/// One check under way, as the programs see it.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct ProbeEntry {
+    /// Family, protocol and port of the server, as [`Asked::word`] says; 0: nobody has the slot. Stored last, and 0 first.
+    pub state: Word,
+    /// The server's hardware address as [`crate::tables::mac_word`] says; 0: the kernel's own resolution stays.
+    pub mac: Word,
+    /// The server's own address ([`words`]).
+    pub server: [Word; 2],
+    /// The cluster address.
+    pub cluster: [Word; 2],
+    /// Our port, or identifier of an echo, with bit 16 set once a packet has left; 0: none has.
+    pub own: Word,
+    /// Packets that left, and from bit 32 those that came back.
+    pub packets: Word,
+}
+
+const _: () = assert!(size_of::<ProbeEntry>() == 64);
+
+/// What a check is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The server's own address.
+    pub server: IpAddr,
+    /// The cluster address, of the same family.
+    pub cluster: IpAddr,
+    /// Over what.
+    pub over: Over,
+    /// Where the server is on the link, if that is known.
+    pub mac: Option<[u8; 6]>,
+}
+
+/// Transport of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Over {
+    /// TCP to this port.
+    Tcp(u16),
+    /// UDP to this port.
+    Udp(u16),
+    /// Echo requests.
+    Echo,
+}
+
+impl Asked {
+    /// [`ProbeEntry::state`].
+    pub const fn word(&self) -> u64 {
+        let is_ipv6 = self.server.is_ipv6();
+        let (protocol, port) = match self.over {
+            Over::Tcp(port) => (TCP, port),
+            Over::Udp(port) => (UDP, port),
+            Over::Echo => (if is_ipv6 { ICMP6 } else { ICMP }, 0),
+        };
+        LIVE | (if is_ipv6 { IPV6 } else { 0 }) | (protocol as u64) << 8 | (port as u64) << 16
+    }
+}
+
+/// A packet as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Whether it is one of IPv6.
+    pub is_ipv6: bool,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// Address of the other host ([`words`]).
+    pub address: [u64; 2],
+    /// Our own port, or the identifier of an echo.
+    pub own: u16,
+    /// The other host's port; 0 of an echo.
+    pub port: u16,
+}
+
+impl Seen {
+    /// Where the slot of its check is found; none: of no check.
+    #[inline(always)]
+    pub const fn index(&self) -> Option<u32> {
+        let kind = match self.protocol {
+            TCP => 0,
+            UDP => 1,
+            ICMP | ICMP6 => 2,
+            _ => return None,
+        };
+        Some(kind << 16 | self.own as u32)
+    }
+
+    #[inline(always)]
+    const fn state(&self) -> u64 {
+        LIVE | (if self.is_ipv6 { IPV6 } else { 0 }) | (self.protocol as u64) << 8 | (self.port as u64) << 16
+    }
+}
+
+impl ProbeEntry {
+    /// Gives the slot to a check.
+    pub fn begin(&self, asked: &Asked) {
+        self.state.store(0);
+        let [server, cluster] = [words(asked.server), words(asked.cluster)];
+        for (word, value) in self.server.iter().chain(&self.cluster).zip(server.into_iter().chain(cluster)) {
+            word.store(value);
+        }
+        self.mac.store(asked.mac.map_or(0, crate::tables::mac_word));
+        self.own.store(0);
+        self.packets.store(0);
+        self.state.store(asked.word());
+    }
+
+    /// Takes the slot back.
+    pub fn end(&self) {
+        self.state.store(0);
+    }
+
+    /// Packets that left, and that came back.
+    pub fn counted(&self) -> [u32; 2] {
+        let packets = self.packets.load();
+        [packets as u32, (packets >> 32) as u32]
+    }
+
+    /// A packet with this slot's mark leaves: whether it goes to the server that is checked, and so is to go to the cluster
+    /// address. Remembers by which port it left.
+    #[inline(always)]
+    pub fn leaves(&self, seen: &Seen) -> bool {
+        let [high, low] = seen.address;
+        let is_its = self.state.load() == seen.state()
+            && self.server[0].load() == high
+            && self.server[1].load() == low;
+        if is_its {
+            self.own.store(1 << 16 | seen.own as u64);
+            self.packets.fetch_add(1);
+        }
+        is_its
+    }
+
+    /// A packet comes in: whether it is an answer of this check, and so is from the server.
+    #[inline(always)]
+    pub fn returns(&self, seen: &Seen) -> bool {
+        let [high, low] = seen.address;
+        let is_its = self.state.load() == seen.state()
+            && self.own.load() == 1 << 16 | seen.own as u64
+            && self.cluster[0].load() == high
+            && self.cluster[1].load() == low;
+        if is_its {
+            self.packets.fetch_add(1 << 32);
+        }
+        is_its
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(server: &str, cluster: &str, over: Over) -> Asked {
+        let ip = |text: &str| text.parse().expect("an address");
+        Asked { server: ip(server), cluster: ip(cluster), over, mac: None }
+    }
+
+    fn seen(address: &str, protocol: u8, own: u16, port: u16) -> Seen {
+        let address: IpAddr = address.parse().expect("an address");
+        Seen { is_ipv6: address.is_ipv6(), protocol, address: words(address), own, port }
+    }
+
+    #[test]
+    fn only_a_packet_to_the_server_that_is_checked_leaves_as_a_clients() {
+        let entry = ProbeEntry::default();
+        let good = seen("192.0.2.21", TCP, 40_000, 80);
+        assert!(!entry.leaves(&good), "nobody has the slot");
+        entry.begin(&asked("192.0.2.21", "192.0.2.80", Over::Tcp(80)));
+        assert!(entry.leaves(&good));
+        for other in [
+            seen("192.0.2.22", TCP, 40_000, 80),
+            seen("192.0.2.21", TCP, 40_000, 81),
+            seen("192.0.2.21", UDP, 40_000, 80),
+            Seen { is_ipv6: true, ..good },
+        ] {
+            assert!(!entry.leaves(&other), "{other:?}");
+        }
+        assert_eq!(entry.counted(), [1, 0]);
+        entry.end();
+        assert!(!entry.leaves(&good));
+    }
+
+    #[test]
+    fn only_an_answer_from_the_cluster_address_to_the_port_that_asked_comes_back() {
+        let entry = ProbeEntry::default();
+        entry.begin(&asked("2001:db8::21", "2001:db8::80", Over::Udp(53)));
+        let answer = seen("2001:db8::80", UDP, 40_000, 53);
+        assert!(!entry.returns(&answer), "nothing was asked yet");
+        assert!(entry.leaves(&seen("2001:db8::21", UDP, 40_000, 53)));
+        for other in [
+            seen("2001:db8::80", UDP, 40_001, 53),
+            seen("2001:db8::80", UDP, 40_000, 54),
+            seen("2001:db8::80", TCP, 40_000, 53),
+            seen("2001:db8::21", UDP, 40_000, 53),
+        ] {
+            assert!(!entry.returns(&other), "{other:?}");
+        }
+        assert!(entry.returns(&answer));
+        assert_eq!(entry.counted(), [1, 1]);
+        entry.begin(&asked("2001:db8::21", "2001:db8::80", Over::Udp(53)));
+        assert!(!entry.returns(&answer), "an answer to the check before is none to this one");
+    }
+
+    #[test]
+    fn each_protocol_and_port_of_our_own_has_a_place_of_its_own() {
+        let places = [TCP, UDP, ICMP].map(|protocol| seen("192.0.2.1", protocol, 0xffff, 0).index());
+        assert_eq!(places, [Some(0xffff), Some(0x1_ffff), Some(0x2_ffff)]);
+        assert!(places.iter().flatten().all(|&place| place < RETURNS));
+        assert_eq!(seen("192.0.2.1", 132, 1, 1).index(), None);
+        assert_eq!(slot(mark(4095)), Some(4095));
+        assert_eq!([slot(0), slot(0x4746_0001)], [None, None]);
+    }
+}
