@@ -42,24 +42,27 @@ fn hear<'a>(
     conversation.closed()
 }
 
-/// What a server says until it closes, and what comes of it: nothing wrong, or a kind of fault and a part of its words.
+/// Nothing wrong, or a kind of fault and a part of its words.
+pub type Outcome = Result<(), (FaultKind, &'static str)>;
+
+/// What a server says until it closes, and what comes of it.
 pub struct Case {
     pub advisor: Advisor,
     pub server: Vec<u8>,
-    pub outcome: Result<(), (FaultKind, &'static str)>,
+    pub outcome: Outcome,
 }
 
-pub const GOOD: Result<(), (FaultKind, &str)> = Ok(());
+pub const GOOD: Outcome = Ok(());
 
-pub const fn garbage(words: &'static str) -> Result<(), (FaultKind, &'static str)> {
+pub const fn garbage(words: &'static str) -> Outcome {
     Err((FaultKind::Garbage, words))
 }
 
-pub const fn unexpected(words: &'static str) -> Result<(), (FaultKind, &'static str)> {
+pub const fn unexpected(words: &'static str) -> Outcome {
     Err((FaultKind::Unexpected, words))
 }
 
-pub const fn closed(words: &'static str) -> Result<(), (FaultKind, &'static str)> {
+pub const fn closed(words: &'static str) -> Outcome {
     Err((FaultKind::Closed, words))
 }
 
@@ -108,10 +111,7 @@ pub fn all() -> Vec<Case> {
     [http(), http_bodies(), text(), names(), postgres(), mysql(), ldap()].into_iter().flatten().collect()
 }
 
-fn cases<const N: usize>(
-    advisor: &Advisor,
-    list: [(&[u8], Result<(), (FaultKind, &'static str)>); N],
-) -> Vec<Case> {
+fn cases<const N: usize>(advisor: &Advisor, list: [(&[u8], Outcome); N]) -> Vec<Case> {
     let case =
         |(server, outcome): (&[u8], _)| Case { advisor: advisor.clone(), server: server.to_vec(), outcome };
     list.into_iter().map(case).collect()
@@ -257,16 +257,15 @@ pub fn text() -> Vec<Case> {
 pub fn answer(flags: u16, question: &[u8], records: &[(u16, &[u8])]) -> Vec<u8> {
     let mut bytes = vec![0x12, 0x34];
     bytes.extend(flags.to_be_bytes());
-    let count = u16::try_from(records.len()).unwrap();
-    for number in [u16::from(!question.is_empty()), count, 0, 0] {
-        bytes.extend(number.to_be_bytes());
+    for number in [usize::from(!question.is_empty()), records.len(), 0, 0] {
+        bytes.extend(short(number));
     }
     bytes.extend(question);
     for (kind, data) in records {
         bytes.extend(b"\xc0\x0c");
         bytes.extend(kind.to_be_bytes());
         bytes.extend(b"\x00\x01\x00\x00\x0e\x10");
-        bytes.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+        bytes.extend(short(data.len()));
         bytes.extend(*data);
     }
     bytes
@@ -275,12 +274,17 @@ pub fn answer(flags: u16, question: &[u8], records: &[(u16, &[u8])]) -> Vec<u8> 
 pub const QUESTION: &[u8] = b"\x03WwW\x07example\x03org\x00\x00\x01\x00\x01";
 pub const ADDRESS: (u16, &[u8]) = (1, &[192, 0, 2, 7]);
 
+/// In the order of the network.
+fn short(number: usize) -> [u8; 2] {
+    u16::try_from(number).expect("what a test writes is short").to_be_bytes()
+}
+
 fn over_tcp(message: &[u8]) -> Vec<u8> {
-    [&u16::try_from(message.len()).unwrap().to_be_bytes()[..], message].concat()
+    [&short(message.len())[..], message].concat()
 }
 
 /// Messages with what comes of them, in either transport.
-pub fn messages() -> Vec<(Vec<u8>, Result<(), (FaultKind, &'static str)>)> {
+pub fn messages() -> Vec<(Vec<u8>, Outcome)> {
     let other = b"\x03www\x07example\x03net\x00\x00\x01\x00\x01";
     vec![
         (answer(0x8180, QUESTION, &[ADDRESS]), GOOD),
@@ -314,8 +318,7 @@ pub fn names() -> Vec<Case> {
 }
 
 fn refused(fields: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(fields.len() + 4).unwrap();
-    [b"E", &length.to_be_bytes()[..], fields].concat()
+    [b"E\x00\x00", &short(fields.len() + 4)[..], fields].concat()
 }
 
 pub fn postgres() -> Vec<Case> {
