@@ -4,11 +4,16 @@
 //! says so, and after either carries out what [`Director::poll_effect`] gives until it gives nothing. Before it calls
 //! `handle_timeout` it passes on everything that was already heard: a late look must not count as a missing answer.
 
+mod agents;
 mod changes;
+mod checks;
+mod counts;
+mod fleet;
 mod flood;
 pub mod frame;
 mod ha_config;
 mod heard;
+mod hours;
 mod instant;
 mod lease;
 mod orders;
@@ -20,6 +25,7 @@ mod told;
 mod twin;
 mod twin_told;
 mod view;
+mod weights;
 mod words;
 mod work;
 
@@ -40,12 +46,14 @@ use crate::model::{Cluster, Node, Site};
 use crate::neighbour::{Evidence, Mac, Neighbours, Reach, Route};
 use crate::plan::{Link, Overrides, Rulings};
 
+use self::checks::Care;
 use self::flood::Flood;
 use self::lease::Lease;
 use self::port::Ports;
 use self::twin::{Leaving, Twin};
-use self::work::{Job, Request, Staged};
+use self::work::{Job, Request, Ruled, Staged};
 
+pub use self::counts::COUNT_INTERVAL;
 pub use self::frame::Claim;
 pub use self::ha_config::{Partner, group_addresses, ha_config, partners};
 pub use self::instant::Instant;
@@ -327,6 +335,10 @@ pub struct Director {
     attach_retry: Option<Instant>,
     /// What is known of partners; none where no cluster has a backup.
     twin: Option<Twin>,
+    /// What is found of servers and pools, and how.
+    care: Care,
+    /// What of that the data plane holds.
+    ruled: Ruled,
     leaving: Option<Leaving>,
     stopping: bool,
     /// What each server address is called.
@@ -345,6 +357,8 @@ impl Director {
             ports: Ports::new(&start.node.interface, start.interfaces),
             lease: Lease::new(start.site.ha.lease, now),
             twin: Twin::of(&start.site, &start.node.name),
+            care: Care::new(start.seed),
+            ruled: Ruled::new(Arc::clone(&start.rulings)),
             leaving: None,
             node: start.node,
             site: start.site,
@@ -366,6 +380,7 @@ impl Director {
             effects: VecDeque::new(),
         };
         director.want_servers();
+        director.begin_care(&start.rulings, now);
         director.effects.push_back(Effect::ReadNeighbours);
         let leases = [start.lease_remaining, start.group_lease_remaining];
         director.begin(start.adopted, leases, now);
@@ -415,13 +430,13 @@ impl Director {
             Input::Reload { ticket, outcome } => self.reload(ticket, outcome, now),
             Input::Applied(outcome) => self.applied(outcome, now),
             Input::Attached(outcome) => self.attach_ended(outcome, now),
-            Input::Probed(_)
-            | Input::Diagnosed { .. }
-            | Input::AdvisorsSilent(_)
-            | Input::Reported(_)
-            | Input::AgentSecurity(_)
-            | Input::Counted(_)
-            | Input::TimeOfDay(_) => {}
+            Input::Probed(reading) => self.probed(reading, now),
+            Input::Diagnosed { server, by, found } => self.diagnosed(server, by, found, now),
+            Input::AdvisorsSilent(silence) => self.care.health.advisors_silent(silence),
+            Input::Reported(report) => self.reported(report, now),
+            Input::AgentSecurity(what) => self.tell_bounded(EventKind::AgentSecurity, what, now),
+            Input::Counted(counts) => self.counted(&counts, now),
+            Input::TimeOfDay(time) => self.time_of_day(time),
             Input::Stop { detach } => return self.stop(detach, now),
         }
         self.turn(now);
@@ -443,6 +458,7 @@ impl Director {
         if self.leaving.is_some_and(|leaving| leaving.until <= now) {
             return self.twin_left(now);
         }
+        self.care_timeout(now);
         self.neighbours.handle_timeout(now);
         self.announcer.handle_timeout(now);
         for (kind, untold) in self.flood.handle_timeout(now) {
@@ -464,6 +480,8 @@ impl Director {
             self.neighbours.poll_timeout(),
             self.announcer.poll_timeout(),
             self.flood.poll_timeout(),
+            self.care.poll_timeout(),
+            self.ruled.poll_timeout(),
             self.cold_until,
             self.attach_retry,
             self.twin_timeout(),

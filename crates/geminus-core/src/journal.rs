@@ -87,6 +87,56 @@ event_kinds! {
     ServerUndrained = "server-undrained", Info;
     /// An operator changed a server's weight.
     ServerWeighted = "server-weighted", Info;
+    /// A server's checks fail: it gets nothing.
+    ServerDown = "server-down", Warn;
+    /// A server's checks are good again.
+    ServerUp = "server-up", Info;
+    /// Every check that was good fails at once: this node's own network is the likely reason.
+    ServersAllSilent = "servers-all-silent", Warn;
+    /// After that, checks are good again.
+    ServersHeard = "servers-heard", Info;
+    /// A server gets no new flows for now: maintenance, or its agent says that it is about to stop.
+    ServerResting = "server-resting", Info;
+    /// A server that rested gets new flows again.
+    ServerRested = "server-rested", Info;
+    /// A drained server has no flow left.
+    ServerDrainedEmpty = "server-drained-empty", Info;
+    /// A drained server's time is over: its flows go to others.
+    ServerReleased = "server-released", Info;
+    /// A content host is not set up for direct return.
+    SetupFault = "setup-fault", Warn;
+    /// What was wrong with a content host's set-up is not any more.
+    SetupMended = "setup-mended", Info;
+    /// A server's certificate expires soon, or has.
+    CertificateExpires = "certificate-expires", Warn;
+    /// A server cannot be checked for a reason of this machine's own.
+    CheckImpossible = "check-impossible", Warn;
+    /// No check has a result any more: what is known of servers stays, and says nothing of now.
+    AdvisorsSilent = "advisors-silent", Warn;
+    /// Checks have results again.
+    AdvisorsBack = "advisors-back", Info;
+    /// Too little of a pool is well: health is ignored in it.
+    PoolPanic = "pool-panic", Warn;
+    /// Enough of a pool is well again.
+    PoolCalm = "pool-calm", Info;
+    /// No server of a pool is up.
+    PoolEmpty = "pool-empty", Warn;
+    /// A server of an empty pool is up again.
+    PoolFilled = "pool-filled", Info;
+    /// The main pool has more flows than a rule allows.
+    PoolFull = "pool-full", Warn;
+    /// It has fewer again.
+    PoolRelieved = "pool-relieved", Info;
+    /// New flows of a service go to another pool.
+    PoolSwitched = "pool-switched", Info;
+    /// A content host's agent does not report any more.
+    AgentLost = "agent-lost", Warn;
+    /// It does again.
+    AgentBack = "agent-back", Info;
+    /// An agent reports for an address that no server has.
+    AgentUnknown = "agent-unknown", Warn;
+    /// Agents' frames were not authentic, or came before.
+    AgentSecurity = "agent-security", Warn;
     /// The node's interface has a carrier.
     LinkUp = "link-up", Info;
     /// The node's interface has no carrier or was set down.
@@ -163,8 +213,10 @@ impl EventKind {
             Self::PartnerDown => Some("partner-down"),
             Self::PathUp => Some("path-up"),
             Self::PathDown => Some("path-down"),
-            Self::ServerBack => Some("server-up"),
-            Self::ServerSilent => Some("server-down"),
+            Self::ServerUp | Self::ServerBack => Some("server-up"),
+            Self::ServerDown | Self::ServerSilent => Some("server-down"),
+            Self::PoolEmpty => Some("pool-empty"),
+            Self::PoolFull => Some("pool-full"),
             Self::ConfigDiffers => Some("config-differs"),
             Self::AddressClaimed => Some("address-claimed"),
             Self::Duel => Some("duel"),

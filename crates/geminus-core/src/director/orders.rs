@@ -1,5 +1,8 @@
 //! What an operator orders: which servers are meant, and what is wanted of them from then on.
 
+use std::time::Duration;
+
+use super::{Director, Instant, words};
 use crate::journal::EventKind;
 use crate::limits;
 use crate::model::{Cluster, Server, Service, Site};
@@ -21,6 +24,8 @@ pub struct Order {
 pub enum Wish {
     /// No new flows.
     Drain,
+    /// No new flows, and none at all after this time: those that are left go to other servers then.
+    DrainWithin(Duration),
     /// New flows again.
     Undrain,
     /// This weight; none: the configured one.
@@ -57,9 +62,7 @@ impl Order {
         let mut after = before.clone();
         let mut found = false;
         for (cluster, service, server) in servers(site, node) {
-            let meant =
-                server.name == self.server && self.cluster.as_ref().is_none_or(|name| *name == cluster.name);
-            if meant {
+            if self.means(cluster, server) {
                 found = true;
                 let identity = server_identity(cluster, service, server);
                 after.insert(identity, self.wish.on(before.get(identity)));
@@ -68,9 +71,13 @@ impl Order {
         if found { Ok(after) } else { Err(self.unknown(site, node)) }
     }
 
+    fn means(&self, cluster: &Cluster, server: &Server) -> bool {
+        server.name == self.server && self.cluster.as_ref().is_none_or(|name| *name == cluster.name)
+    }
+
     pub(super) const fn kind(&self) -> EventKind {
         match self.wish {
-            Wish::Drain => EventKind::ServerDrained,
+            Wish::Drain | Wish::DrainWithin(_) => EventKind::ServerDrained,
             Wish::Undrain => EventKind::ServerUndrained,
             Wish::Weight(_) => EventKind::ServerWeighted,
         }
@@ -81,6 +88,11 @@ impl Order {
         let place = self.cluster.as_ref().map_or(String::new(), |cluster| format!(" in cluster {cluster}"));
         match self.wish {
             Wish::Drain => format!("server {}{place} gets no new flows", self.server),
+            Wish::DrainWithin(time) => format!(
+                "server {}{place} gets no new flows, and those it has go to others in {}",
+                self.server,
+                words::time(time)
+            ),
             Wish::Undrain => format!("server {}{place} gets new flows again", self.server),
             Wish::Weight(Some(weight)) => format!("server {}{place} has weight {weight}", self.server),
             Wish::Weight(None) => format!("server {}{place} has its configured weight", self.server),
@@ -116,10 +128,31 @@ impl Order {
 impl Wish {
     const fn on(self, before: Override) -> Override {
         match self {
-            Self::Drain => Override { drained: true, weight: before.weight },
+            Self::Drain | Self::DrainWithin(_) => Override { drained: true, weight: before.weight },
             Self::Undrain => Override { drained: false, weight: before.weight },
             Self::Weight(weight) => Override { drained: before.drained, weight },
         }
+    }
+}
+
+impl Director {
+    /// An order was carried out: what it means for servers beyond their entries.
+    pub(super) fn wishes_changed(&mut self, order: &Order, before: &Overrides, now: Instant) {
+        let differing: Vec<_> = self.overrides.differing(before).collect();
+        self.care.fleet.wishes_changed(differing.iter().copied());
+        let meant = match order.wish {
+            Wish::Weight(_) => return,
+            // Whoever was drained before may have another time now.
+            Wish::Drain | Wish::DrainWithin(_) | Wish::Undrain => servers(&self.site, &self.node.name)
+                .filter(|(cluster, _, server)| order.means(cluster, server))
+                .map(|(cluster, service, server)| server_identity(cluster, service, server))
+                .collect::<Vec<_>>(),
+        };
+        let within = match order.wish {
+            Wish::DrainWithin(time) => Some(time),
+            _ => None,
+        };
+        self.drains_changed(&meant, within, now);
     }
 }
 

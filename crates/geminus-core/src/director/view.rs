@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use super::{Director, Instant, orders};
-use crate::model::Condition;
-use crate::plan::{server_identity, service_identity};
+use super::checks::finding_words;
+use super::fleet::{Member, Pool, Roster};
+use super::{Director, Instant};
+use crate::health::{State, TargetNumber, TargetView};
+use crate::model::{Condition, Server};
 
 /// What a server is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,59 +130,132 @@ pub struct PoolView {
 impl Director {
     /// What is known of a server, by [`crate::plan::server_identity`]; none: it is not one of this node's.
     pub fn server_view(&self, identity: u64) -> Option<ServerView> {
-        let (_, _, server) = orders::servers(&self.site, &self.node.name)
-            .find(|&(cluster, service, server)| server_identity(cluster, service, server) == identity)?;
-        let wish = self.overrides.get(identity);
+        let (roster, member) = self.care.fleet.place(identity)?;
+        let (_, server) = roster.servers(&self.site).find(|(one, _)| one.identity == identity)?;
+        let target = member.target.and_then(|target| self.care.health.view(target));
+        let report = self.care.agents.report(server.address);
+        let ordered = self.overrides.get(identity).weight;
+        let pool = &roster.pools[usize::from(server.pool)];
+        let mut findings = self.findings_of(member.target);
+        findings.extend(report.into_iter().flat_map(|report| report.findings.iter().cloned()));
         Some(ServerView {
-            state: if wish.drained { ServerState::Drained } else { ServerState::Unchecked },
-            since: Instant::START,
-            reason: String::new(),
-            latency: None,
+            state: member.state,
+            since: self.since_of(member, target.as_ref()),
+            reason: self.reason_of(roster, member, server, target.as_ref()),
+            latency: target.as_ref().and_then(|target| target.latency),
             weight: WeightView {
-                in_force: wish.weight_of(server),
-                unit: 1,
+                in_force: member.weight,
+                unit: pool.unit,
                 configured: server.weight,
-                ordered: wish.weight,
-                managed: None,
-                slow_start: None,
+                ordered,
+                managed: member.managed,
+                slow_start: member.slow_start(),
             },
-            active: None,
-            rate: None,
-            load: None,
-            load_parts: Vec::new(),
-            findings: Vec::new(),
-            certificate: None,
-            readings: 0,
-            deadline: None,
+            active: member.tally.map(|tally| tally.active),
+            rate: member.tally.map(|tally| tally.rate),
+            load: report.map(|report| report.load),
+            load_parts: report.map_or_else(Vec::new, |report| report.parts.clone()),
+            findings,
+            certificate: target.as_ref().and_then(|target| target.certificate),
+            readings: target.as_ref().map_or(0, |target| target.contrary),
+            deadline: member.drain.deadline.filter(|_| !member.drain.released),
         })
     }
 
     /// How the pools of a service are, by [`crate::plan::service_identity`]; none: it is not one of this node's.
     pub fn pool_view(&self, service: u64) -> Option<ServiceView> {
-        let ours = self.site.clusters.iter().filter(|cluster| cluster.is_of(&self.node.name));
-        let (_, found) = ours
-            .flat_map(|cluster| cluster.services.iter().map(move |service| (cluster, service)))
-            .find(|&(cluster, one)| service_identity(cluster, one) == service)?;
-        let pool = |number: u8, name: &str| {
-            let of_pool = || found.servers.iter().filter(move |server| server.pool == number);
-            let up = of_pool().filter(|server| server.weight > 0).count();
+        let roster = self.care.fleet.roster(service)?;
+        let of_site = roster.service(&self.site);
+        let pool = |(number, pool): (u8, &Pool)| {
+            let flows = roster.flows(&self.site, number);
             PoolView {
-                name: name.to_owned(),
-                up,
-                servers: of_pool().count(),
-                healthy: 100,
-                panic: false,
-                active: None,
-                rate: None,
+                name: pool.name.clone(),
+                up: pool.up,
+                servers: of_site.servers.iter().filter(|server| server.pool == number).count(),
+                healthy: pool.healthy_percent,
+                panic: pool.panic,
+                active: flows.map(|(active, _)| active),
+                rate: flows.map(|(_, rate)| rate),
             }
         };
-        let further = (1..).zip(&found.pools).map(|(number, name)| pool(number, name));
+        let holds = of_site.rules.iter().zip(&roster.holds).find(|(_, holds)| **holds);
         Some(ServiceView {
-            in_force: 0,
-            since: Instant::START,
-            because: String::new(),
-            pools: std::iter::once(pool(0, "")).chain(further).collect(),
-            rule: None,
+            in_force: roster.in_force,
+            since: roster.since,
+            because: roster.because.clone(),
+            pools: (0..).zip(&roster.pools).map(pool).collect(),
+            rule: holds.map(|(rule, _)| rule.when.clone()),
         })
+    }
+
+    /// Whether checks have results: if not, every state is that of before.
+    pub const fn advisors_silent(&self) -> bool {
+        self.care.health.is_silent()
+    }
+
+    fn findings_of(&self, target: Option<TargetNumber>) -> Vec<String> {
+        let found = target.map_or_else(Vec::new, |target| self.care.health.findings(target));
+        found.into_iter().map(|(by, found)| finding_words(found, by)).collect()
+    }
+
+    /// Since when a server is what it is: where its checks say so, since they do.
+    fn since_of(&self, member: &Member, target: Option<&TargetView<'_>>) -> Instant {
+        match (member.state, target) {
+            (ServerState::Up | ServerState::Down | ServerState::Checking, Some(target)) => {
+                target.since.max(member.since)
+            }
+            _ => member.since,
+        }
+    }
+
+    fn reason_of(
+        &self,
+        roster: &Roster,
+        member: &Member,
+        server: &Server,
+        target: Option<&TargetView<'_>>,
+    ) -> String {
+        let mut reasons = Vec::new();
+        match member.state {
+            ServerState::Drained => reasons.push("an operator drained it".to_owned()),
+            ServerState::Released => reasons.push("it was drained and its time is over".to_owned()),
+            ServerState::Panic => {
+                let percent = roster.pools[usize::from(server.pool)].healthy_percent;
+                let pool = roster.pool_name(server.pool);
+                reasons.push(format!("only {percent} % of {pool} is well, so health is ignored there"));
+            }
+            ServerState::Up
+            | ServerState::Down
+            | ServerState::Checking
+            | ServerState::Unchecked
+            | ServerState::Resting => {}
+        }
+        if member.maintenance {
+            reasons.push("maintenance".to_owned());
+        }
+        if member.leaving {
+            reasons.push("its agent says that it is about to stop".to_owned());
+        }
+        if self.care.agents.is_lost(server.address) {
+            reasons.push("its agent does not report any more".to_owned());
+        }
+        if let Some(target) = target {
+            reasons.extend(reason_of_checks(target));
+            reasons.extend(member.target.and_then(|target| self.fault_words(target)));
+        }
+        reasons.join("; ")
+    }
+}
+
+/// How far a change is under way.
+fn reason_of_checks(target: &TargetView<'_>) -> Option<String> {
+    let TargetView { contrary, needed, .. } = *target;
+    match (target.state, contrary) {
+        (State::Down, _) if target.damped => {
+            Some("it changed too often: it is up again once it was well for long without a break".to_owned())
+        }
+        (_, 0) => None,
+        (State::Down, _) => Some(format!("{contrary} of {needed} good checks")),
+        (State::Up | State::Checking, _) => Some(format!("{contrary} of {needed} failed checks")),
     }
 }

@@ -6,17 +6,34 @@ use std::time::Duration;
 use super::lease::Renewal;
 use super::orders::{self, Order, Refusal};
 use super::twin::{self, LEAVE_PATIENCE, Leaving};
-use super::{ATTACH_RETRY, DETACH_LEASE, Director, Effect, Instant, STAGE_PATIENCE, Ticket, changes, reload};
+use super::{
+    ATTACH_RETRY, DETACH_LEASE, Director, Effect, Instant, STAGE_PATIENCE, Ticket, changes, fleet, reload,
+};
 use crate::ha;
 use crate::journal::EventKind;
 use crate::model::Site;
-use crate::plan::Overrides;
+use crate::plan::{Overrides, Rulings};
+
+/// Time between two changes of what the data plane holds of servers, at least: what comes together goes together, and a
+/// thousand servers that fall one by one do not make a thousand rings.
+const RULINGS_SPACING: Duration = Duration::from_millis(20);
+
+/// How often the data plane is told again what it refused.
+const RULINGS_RETRY: Duration = Duration::from_secs(1);
 
 /// What is asked of the data plane.
 #[derive(Debug)]
 pub(super) enum Request {
-    Order { ticket: Ticket, order: Order },
-    Reload { ticket: Option<Ticket>, site: Arc<Site> },
+    Order {
+        ticket: Ticket,
+        order: Order,
+    },
+    Reload {
+        ticket: Option<Ticket>,
+        site: Arc<Site>,
+    },
+    /// What was found of servers and pools.
+    Rulings,
 }
 
 impl Request {
@@ -24,6 +41,7 @@ impl Request {
         match self {
             Self::Order { ticket, .. } => Some(*ticket),
             Self::Reload { ticket, .. } => *ticket,
+            Self::Rulings => None,
         }
     }
 }
@@ -34,6 +52,29 @@ pub(super) struct Job {
     request: Request,
     /// What is wanted of the servers once it is done.
     overrides: Overrides,
+    /// What is found of servers and pools, likewise.
+    rulings: Arc<Rulings>,
+}
+
+/// What the data plane was told of servers and pools, and what it is still to be told.
+#[derive(Debug)]
+pub(super) struct Ruled {
+    applied: Arc<Rulings>,
+    wanted: Arc<Rulings>,
+    /// No sooner than then.
+    not_before: Option<Instant>,
+    /// Whether it was told that the data plane refuses.
+    refused: bool,
+}
+
+impl Ruled {
+    pub(super) fn new(applied: Arc<Rulings>) -> Self {
+        Self { wanted: Arc::clone(&applied), applied, not_before: None, refused: false }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.not_before.filter(|_| !Arc::ptr_eq(&self.applied, &self.wanted))
+    }
 }
 
 /// A configuration that waits for the hardware addresses of its new servers.
@@ -73,7 +114,8 @@ impl Director {
         if let Some(staged) = self.staged.take_if(|staged| warm || staged.until <= now) {
             self.waiting.push_back(Request::Reload { ticket: staged.ticket, site: staged.site });
         }
-        self.next_job();
+        self.turn_care(now);
+        self.next_job(now);
         self.announcer.handle_timeout(now);
         self.pass_on(now);
         self.tell_fit();
@@ -154,12 +196,14 @@ impl Director {
         }
     }
 
-    fn next_job(&mut self) {
+    fn next_job(&mut self, now: Instant) {
+        self.rule(now);
         while self.applying.is_none()
             && let Some(request) = self.waiting.pop_front()
         {
             let node = &self.node.name;
             let wanted = match &request {
+                Request::Rulings => Ok((Arc::clone(&self.site), self.overrides.clone())),
                 Request::Order { order, .. } => order
                     .apply(&self.site, node, &self.overrides)
                     .map(|after| (Arc::clone(&self.site), after)),
@@ -170,32 +214,78 @@ impl Director {
             match wanted {
                 Err(refusal) => self.answer(request.ticket(), Err(refusal)),
                 Ok((site, overrides)) => {
+                    let same = Arc::ptr_eq(&site, &self.site);
+                    let rulings = match same {
+                        true => Arc::clone(&self.ruled.wanted),
+                        false => {
+                            Arc::new(fleet::translated(&self.ruled.wanted, &self.care.fleet, &site, node))
+                        }
+                    };
                     self.effects.push_back(Effect::Apply {
                         site,
                         overrides: overrides.clone(),
-                        rulings: Arc::default(),
+                        rulings: Arc::clone(&rulings),
                     });
-                    self.applying = Some(Job { request, overrides });
+                    self.applying = Some(Job { request, overrides, rulings });
                 }
             }
         }
     }
 
+    /// What was found since comes before everything that waits: a server that is down must get nothing more.
+    fn rule(&mut self, now: Instant) {
+        if let Some(rulings) = self.care.fleet.take_rulings()
+            && *rulings != *self.ruled.wanted
+        {
+            let same = *rulings == *self.ruled.applied;
+            self.ruled.wanted =
+                if same { Arc::clone(&self.ruled.applied) } else { Arc::new(rulings.clone()) };
+        }
+        let news = !Arc::ptr_eq(&self.ruled.wanted, &self.ruled.applied);
+        let may = self.ruled.not_before.is_none_or(|not_before| not_before <= now);
+        if news && may && self.applying.is_none() {
+            self.ruled.not_before = Some(now + RULINGS_SPACING);
+            self.waiting.push_front(Request::Rulings);
+        }
+    }
+
     pub(super) fn applied(&mut self, outcome: Result<Vec<String>, String>, now: Instant) {
-        let Some(Job { request, overrides }) = self.applying.take() else { return };
+        let Some(Job { request, overrides, rulings }) = self.applying.take() else { return };
         let ticket = request.ticket();
         let answer = match outcome {
-            Ok(notes) => Ok(match request {
-                Request::Order { order, .. } => self.obeyed(&order, overrides, notes, now),
-                Request::Reload { site, .. } => self.reloaded(site, overrides, notes, now),
-            }),
+            Ok(notes) => {
+                if *rulings == *self.ruled.wanted {
+                    self.ruled.wanted = Arc::clone(&rulings);
+                }
+                self.ruled.applied = rulings;
+                self.ruled.refused = false;
+                Ok(match request {
+                    Request::Rulings => return,
+                    Request::Order { order, .. } => self.obeyed(&order, overrides, notes, now),
+                    Request::Reload { site, .. } => self.reloaded(site, overrides, notes, now),
+                })
+            }
             Err(because) => {
+                if matches!(request, Request::Rulings) {
+                    return self.rulings_refused(&because, now);
+                }
                 self.want_servers();
                 self.tell(EventKind::ApplyFailed, format!("the data plane refused a change: {because}"), now);
                 Err(Refusal::new(because, "nothing has changed; geminus check says what fits"))
             }
         };
         self.answer(ticket, answer);
+    }
+
+    /// Told once, and tried again until it works.
+    fn rulings_refused(&mut self, because: &str, now: Instant) {
+        self.ruled.not_before = Some(now + RULINGS_RETRY);
+        if !std::mem::replace(&mut self.ruled.refused, true) {
+            let message = format!(
+                "the data plane refused what was found of servers: {because}; it is told again every second"
+            );
+            self.tell(EventKind::ApplyFailed, message, now);
+        }
     }
 
     fn obeyed(
@@ -206,6 +296,7 @@ impl Director {
         now: Instant,
     ) -> Vec<String> {
         let before = std::mem::replace(&mut self.overrides, overrides);
+        self.wishes_changed(order, &before, now);
         let mut changes =
             changes::of_overrides(&self.site, &self.node.name, &order.server, &before, &self.overrides);
         if !changes.is_empty() {
@@ -228,6 +319,7 @@ impl Director {
             self.node = node.clone();
         }
         self.want_servers();
+        self.change_care(now);
         self.change_twin();
         if self.cold_until.is_none() && (self.lease.is_held() || self.ours().next().is_some()) {
             self.go_active(now);

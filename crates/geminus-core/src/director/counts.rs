@@ -1,0 +1,135 @@
+//! Whose flows are counted, and what becomes of a server that is drained: until its last flow ends, or its time is over.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fleet::{Drain, Fleet};
+use super::{Director, Effect, Instant, ServerCount};
+use crate::journal::EventKind;
+use crate::model::{Condition, Select, Service};
+
+/// Time between two counts.
+pub const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Whose flows are counted.
+#[derive(Debug, Default)]
+pub(super) struct Counting {
+    servers: Vec<u64>,
+    due: Option<Instant>,
+    /// The drained servers whose time is not over, and when it is.
+    deadlines: BTreeMap<u64, Instant>,
+}
+
+impl Counting {
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.into_iter().chain(self.deadlines.values().copied()).min()
+    }
+}
+
+/// Whether a service needs the flows of a server in this pool counted.
+fn is_counted(service: &Service, pool: u8) -> bool {
+    let overflows = |when: &Condition| matches!(when, Condition::Active(_) | Condition::Rate(_));
+    service.managed
+        || service.select == Select::LeastConnections
+        || pool == 0 && service.rules.iter().any(|rule| overflows(&rule.when))
+}
+
+impl Director {
+    /// The site or the drains are others: others are counted.
+    pub(super) fn recount(&mut self, now: Instant) {
+        let mut servers = Vec::new();
+        let mut deadlines = BTreeMap::new();
+        for roster in &self.care.fleet.rosters {
+            let service = roster.service(&self.site);
+            for (member, server) in roster.servers(&self.site) {
+                let drained = self.overrides.get(member.identity).drained;
+                let waits = drained && !(member.drain.empty_told && member.drain.deadline.is_none());
+                if waits || is_counted(service, server.pool) {
+                    servers.push(member.identity);
+                }
+                if let Some(deadline) = member.drain.deadline.filter(|_| drained && !member.drain.released) {
+                    deadlines.insert(member.identity, deadline);
+                }
+            }
+        }
+        let counting = &mut self.care.counting;
+        counting.due = (!servers.is_empty()).then(|| counting.due.unwrap_or(now));
+        counting.servers = servers;
+        counting.deadlines = deadlines;
+    }
+
+    pub(super) fn counted(&mut self, counts: &[ServerCount], now: Instant) {
+        self.care.fleet.counted(&self.site, counts, now);
+        self.weigh_counts(counts, now);
+        let mut emptied = Vec::new();
+        for count in counts.iter().filter(|count| count.active == 0) {
+            if self.overrides.get(count.identity).drained {
+                emptied.push(count.identity);
+            }
+        }
+        let mut told = false;
+        for identity in emptied {
+            let Some(member) = self.care.fleet.member_mut(identity) else { continue };
+            if !std::mem::replace(&mut member.drain.empty_told, true) {
+                told = true;
+                let message = format!("{} is drained and has no flow left", self.called_member(identity));
+                self.tell_bounded(EventKind::ServerDrainedEmpty, message, now);
+            }
+        }
+        if told {
+            self.recount(now);
+        }
+    }
+
+    pub(super) fn count_timeout(&mut self, now: Instant) {
+        if self.care.counting.due.is_some_and(|due| due <= now) {
+            self.care.counting.due = Some(now + COUNT_INTERVAL);
+            self.effects.push_back(Effect::Count(self.care.counting.servers.clone()));
+        }
+        let over: Vec<_> = self
+            .care
+            .counting
+            .deadlines
+            .iter()
+            .filter(|&(_, deadline)| *deadline <= now)
+            .map(|(&identity, _)| identity)
+            .collect();
+        for identity in over {
+            self.care.counting.deadlines.remove(&identity);
+            let Some(member) = self.care.fleet.member_mut(identity) else { continue };
+            member.drain.released = true;
+            let left = member.tally.map_or(0, |tally| tally.active);
+            let name = self.called_member(identity);
+            let message =
+                format!("{name} is drained and its time is over: its flows go to others ({left} were left)");
+            self.tell_bounded(EventKind::ServerReleased, message, now);
+        }
+    }
+
+    /// The drains of these servers are others than before. `within`: after which time their flows are given up.
+    pub(super) fn drains_changed(&mut self, servers: &[u64], within: Option<Duration>, now: Instant) {
+        for &identity in servers {
+            let drained = self.overrides.get(identity).drained;
+            let Some(member) = self.care.fleet.member_mut(identity) else { continue };
+            let deadline = within.filter(|_| drained).map(|within| now + within);
+            let empty_told =
+                drained && member.drain.empty_told && member.tally.is_some_and(|one| one.active == 0);
+            member.drain = Drain { deadline, released: false, empty_told };
+            if !drained {
+                member.leaving = false;
+            }
+        }
+        self.recount(now);
+    }
+
+    /// A server as it is called in what is told.
+    fn called_member(&self, identity: u64) -> String {
+        let fleet: &Fleet = &self.care.fleet;
+        let Some((roster, member)) = fleet.place(identity) else {
+            return "a server that was removed".to_owned();
+        };
+        let mut servers = roster.servers(&self.site);
+        let server = servers.find(|(one, _)| one.identity == member.identity).map(|(_, server)| server);
+        format!("server {} of {}", server.map_or("", |server| server.name.as_str()), roster.name)
+    }
+}
