@@ -155,9 +155,11 @@ const TABLE: &[Row] = &[
             ("netlink-packet-core", "`host`: netlink's message framing"),
             ("netlink-packet-route", "`host`: addresses on `lo`"),
             ("netlink-sys", "`host`: netlink's socket"),
+            ("rustix", "`host agent`: random sessions, and the end of programs and what they started"),
             ("serde", "`--json` of the verbs that ask no daemon"),
             ("serde_json", "`--json`"),
             ("socket2", "the control socket with its time limits"),
+            ("tokio", "`host agent`: several dispatchers, programs and signals at once"),
             ("unicode-width", "tables that line up whatever the names are written in"),
         ],
         tests: &[

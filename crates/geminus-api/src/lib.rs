@@ -187,8 +187,32 @@ pub struct Status {
     /// The node's own heartbeats; none where it has no partner.
     #[serde(default)]
     pub heartbeats: Option<HeartbeatStatus>,
+    /// How agents on content hosts are heard; none: they are not.
+    #[serde(default)]
+    pub agents: Option<AgentsStatus>,
     /// Packets by what became of them; only reasons that moved, in a fixed order.
     pub counters: Vec<Counter>,
+}
+
+/// Agents' reports, by what became of them since they are heard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AgentsStatus {
+    /// Address and UDP port they are heard at.
+    pub at: SocketAddr,
+    /// Believed.
+    pub accepted: u64,
+    /// Their sender was asked to show that it speaks now: with each start of an agent, or of this dispatcher, one.
+    pub challenged: u64,
+    /// Refused: from an address that is no server of the site.
+    pub unknown: u64,
+    /// Refused: not to be understood, or naming another host than the one they came from.
+    pub malformed: u64,
+    /// Refused: more than are listened to.
+    pub flood: u64,
+    /// Refused: made with another key.
+    pub wrong_key: u64,
+    /// Refused: sent again, or overtaken by newer ones.
+    pub replayed: u64,
 }
 
 /// The program in the kernel and its tables.

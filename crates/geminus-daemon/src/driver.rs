@@ -9,12 +9,13 @@ use geminus_api::{ApiError, Changed, Event, Outcome, Request, TakeoverQuery};
 use geminus_core::director::{Director, Effect, Input, Instant, Order, Refusal, Ticket, Wish};
 use geminus_core::ha::HaEvent;
 use geminus_core::journal::{self, EventKind, Severity};
-use geminus_core::key::{HaKeys, SiteKey};
+use geminus_core::key::{AgentsKey, HaKeys, SiteKey};
 use geminus_core::model::Site;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
+use crate::agents::{self, Agents, AgentsSite};
 use crate::control::{Answer, EVENTS_BEHIND, Question};
 use crate::error::RunError;
 use crate::explain::explain;
@@ -30,13 +31,14 @@ use crate::{site_file, site_key};
 /// How often it is looked at again which interfaces have the addresses of paths, while routes or addresses change.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// A configuration file that was read, with the keys of partners, and who waits for it.
-type Read = (Option<Ticket>, Result<(Site, HaKeys), RunError>);
+/// A configuration file that was read, with the keys of partners and agents, and who waits for it.
+type Read = (Option<Ticket>, Result<(Site, HaKeys, Vec<AgentsKey>), RunError>);
 
-/// The site's key, which does not change, and those of partners.
+/// The site's key, which does not change, and those of partners and agents.
 pub(crate) struct Secrets {
     pub(crate) site: SiteKey,
     pub(crate) ha: HaKeys,
+    pub(crate) agents: Vec<AgentsKey>,
 }
 
 /// What the loop works with.
@@ -47,6 +49,7 @@ pub(crate) struct Parts {
     pub(crate) director: Director,
     pub(crate) plane: Plane,
     pub(crate) pair: Option<Pair>,
+    pub(crate) agents: Agents,
     pub(crate) secrets: Secrets,
     pub(crate) netlink: Netlink,
     pub(crate) lookups: Lookups,
@@ -165,6 +168,7 @@ impl Driver {
                 () = self.parts.link_socket.readable() => self.hear_frames(),
                 () = self.parts.netlink.readable() => self.hear_netlink(),
                 heard = pair::heard(&mut self.parts.pair) => self.hear_pair(heard)?,
+                input = self.parts.agents.heard() => self.hear(input),
                 failure = self.hooks.ended() => {
                     failure.into_iter().for_each(|failure| self.hear(Input::HookFailed(failure)));
                 }
@@ -189,6 +193,7 @@ impl Driver {
         if self.parts.director.poll_timeout().is_some_and(|due| due <= self.now()) {
             self.hear_frames();
             self.hear_netlink();
+            self.hear_agents();
             let now = self.now();
             self.parts.director.handle_timeout(now);
         }
@@ -241,6 +246,18 @@ impl Driver {
         self.parts.link_socket.heard().into_iter().for_each(|input| self.hear(input));
     }
 
+    fn hear_agents(&mut self) {
+        while let Some(input) = self.parts.agents.heard_by_now() {
+            self.hear(input);
+        }
+    }
+
+    /// Agents are heard as the site in force says.
+    fn refresh_agents(&mut self) {
+        let Parts { agents, director, secrets, .. } = &mut self.parts;
+        agents.configure(AgentsSite::of(director.site(), director.node(), &secrets.agents));
+    }
+
     fn hear_netlink(&mut self) {
         let mut overrun = false;
         for heard in self.parts.netlink.heard() {
@@ -284,6 +301,7 @@ impl Driver {
                         self.hooks.configure(&site.ha.hooks);
                     }
                     self.hear(Input::Applied(outcome));
+                    self.refresh_agents();
                 }
                 Effect::Attach { mac } => {
                     let outcome = self.parts.plane.attach(mac);
@@ -372,11 +390,11 @@ impl Driver {
 
     fn question(&mut self, Question { request, answer }: Question) {
         let now = self.now();
-        let Parts { director, plane, pair, config, started, .. } = &mut self.parts;
+        let Parts { director, plane, pair, agents, config, started, .. } = &mut self.parts;
         let outcome = match request {
             Request::Status => {
                 let process =
-                    Process { config, config_digest: &self.config_digest, now, pair: pair.as_ref() };
+                    Process { config, config_digest: &self.config_digest, now, pair: pair.as_ref(), agents };
                 Outcome::Status(status::status(director, plane, &process))
             }
             Request::Servers => Outcome::Servers(status::servers(director, plane, now)),
@@ -434,8 +452,9 @@ impl Driver {
         let key = self.parts.secrets.site.clone();
         tokio::task::spawn_blocking(move || {
             let site = site_file::read(&config).and_then(|site| {
-                let keys = site_key::of_partners(&site.ha, &key)?;
-                Ok((site, keys))
+                let partners = site_key::of_partners(&site.ha, &key)?;
+                let agents = agents::of_site(&site.agents, &key)?;
+                Ok((site, partners, agents))
             });
             // The loop may have ended meanwhile.
             drop(read.blocking_send((ticket, site)));
@@ -445,8 +464,9 @@ impl Driver {
     fn site_was_read(&mut self, (ticket, site): Read) {
         give_memory_back();
         let outcome = match site {
-            Ok((site, keys)) => {
-                self.parts.secrets.ha = keys;
+            Ok((site, partners, agents)) => {
+                self.parts.secrets.ha = partners;
+                self.parts.secrets.agents = agents;
                 Ok(Arc::new(site))
             }
             Err(error) => {

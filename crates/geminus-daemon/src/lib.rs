@@ -3,6 +3,7 @@
 //! [`run`] is the whole daemon. It decides nothing: it feeds what the kernel, the operators and the clock say to the
 //! director and carries out the effects that come back.
 
+mod agents;
 mod control;
 mod driver;
 mod error;
@@ -22,6 +23,7 @@ mod status;
 mod supervisor;
 mod twin;
 
+pub use agents::{AgentKeyFile, read_agent_keys};
 pub use error::RunError;
 pub use options::{LogFormat, RunOptions, XdpMode};
 pub use site_key::check as check_key;

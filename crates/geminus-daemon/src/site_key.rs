@@ -13,8 +13,8 @@ use crate::error::RunError;
 /// The key is so many bytes, twice as many hexadecimal digits.
 const BYTES: usize = 32;
 
-/// Longest file that is read: the digits, and room for a line end or two.
-const LONGEST: u64 = 256;
+/// Longest file that is read: a few keys and what is said of them.
+const LONGEST: u64 = 4096;
 
 /// The site's key in a file that an operator made.
 pub(crate) fn from_file(path: &Path) -> Result<SiteKey, RunError> {
@@ -45,11 +45,20 @@ pub(crate) fn of_partners(ha: &Ha, site: &SiteKey) -> Result<HaKeys, RunError> {
     })
 }
 
-/// The secret in a file that an operator made: nobody but its owner may write it, and others may not read it.
+/// The secret in a file that an operator made.
 fn secret(path: &Path) -> Result<[u8; BYTES], RunError> {
+    parse(secret_text(path)?.as_bytes()).ok_or_else(|| RunError::Key {
+        path: path.to_owned(),
+        because: "it is not 64 hexadecimal digits".to_owned(),
+        hint: "make it as docs/operations.md says".to_owned(),
+    })
+}
+
+/// The text of a file with secrets that an operator made: nobody but its owner may write it, and others may not read it.
+pub(crate) fn secret_text(path: &Path) -> Result<String, RunError> {
     let refused =
         |because: String, hint: &str| RunError::Key { path: path.to_owned(), because, hint: hint.to_owned() };
-    let mut file =
+    let file =
         File::open(path).map_err(|error| refused(error.to_string(), "make it as docs/operations.md says"))?;
     let metadata = file.metadata().map_err(|error| refused(error.to_string(), "look at the disk"))?;
     let mode = metadata.mode() & 0o777;
@@ -63,10 +72,11 @@ fn secret(path: &Path) -> Result<[u8; BYTES], RunError> {
             &format!("chmod 0600 {}, and make another key if it leaked", path.display()),
         ));
     }
-    let key = read(&mut file).map_err(|error| refused(error.to_string(), "look at the disk"))?;
-    key.ok_or_else(|| {
-        refused("it is not 64 hexadecimal digits".to_owned(), "make it as docs/operations.md says")
-    })
+    let mut text = Vec::new();
+    file.take(LONGEST)
+        .read_to_end(&mut text)
+        .map_err(|error| refused(error.to_string(), "look at the disk"))?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Whether a daemon of this user could use the key in a file.

@@ -8,6 +8,7 @@ use geminus_core::model::Node;
 use geminus_core::neighbour::{Mac, Route};
 use tokio::sync::mpsc;
 
+use crate::agents::{Agents, AgentsSite};
 use crate::control::{ControlServer, QUESTIONS};
 use crate::driver::{Clock, Driver, Parts, Secrets};
 use crate::error::RunError;
@@ -16,7 +17,7 @@ use crate::options::RunOptions;
 use crate::pair::Pair;
 use crate::plane::Plane;
 use crate::runtime_dir::RuntimeDir;
-use crate::{logging, site_file, site_key};
+use crate::{agents, logging, site_file, site_key};
 
 /// How long a thread that only reads a configuration now and then is kept.
 const THREAD_KEPT: Duration = Duration::from_secs(1);
@@ -56,6 +57,7 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
     };
 
     let ha_keys = site_key::of_partners(&site.ha, &key)?;
+    let agent_keys = agents::of_site(&site.agents, &key)?;
 
     // The subscription comes before the first look, so that nothing is missed between the two.
     let mut netlink = kernel("a netlink socket", Netlink::open())?;
@@ -86,9 +88,21 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
     let config = options.config.clone();
     let detach = options.detach_on_exit;
     let pair = Pair::start(&mut director, &mut plane, &ha_keys, started)?;
-    let secrets = Secrets { site: key, ha: ha_keys };
-    let parts =
-        Parts { config, detach, started, director, plane, pair, secrets, netlink, lookups, link_socket };
+    let agents = Agents::start(started, AgentsSite::of(director.site(), director.node(), &agent_keys));
+    let secrets = Secrets { site: key, ha: ha_keys, agents: agent_keys };
+    let parts = Parts {
+        config,
+        detach,
+        started,
+        director,
+        plane,
+        pair,
+        agents,
+        secrets,
+        netlink,
+        lookups,
+        link_socket,
+    };
     let (plane, keep) = serve(Driver::new(parts), &runtime_dir).await?;
     if keep { Ok(()) } else { plane.detach() }
 }

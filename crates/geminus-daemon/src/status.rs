@@ -4,11 +4,13 @@ mod health;
 mod twin;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 
 use geminus_api::{
-    ClusterState, ClusterStatus, Counter, DataPlane, Failover, Fill, FlowRow, Flows, FlowsQuery, Role,
-    ServerRow, ServerStatus, Servers, ServiceStatus, Standing, Status,
+    AgentsStatus, ClusterState, ClusterStatus, Counter, DataPlane, Failover, Fill, FlowRow, Flows,
+    FlowsQuery, Role, ServerRow, ServerStatus, Servers, ServiceStatus, Standing, Status,
 };
+use geminus_core::agent::Counts;
 use geminus_core::director::{Director, Instant};
 use geminus_core::ha;
 use geminus_core::model::{Cluster, Method, Select, Server, Service, Site};
@@ -18,6 +20,7 @@ use geminus_dataplane::{FlowReading, Sent};
 use geminus_packet::flow::State;
 use geminus_packet::wire::number;
 
+use crate::agents::Agents;
 use crate::pair::Pair;
 use crate::plane::Plane;
 
@@ -34,6 +37,7 @@ pub(crate) struct Process<'a> {
     pub(crate) config_digest: &'a str,
     pub(crate) now: Instant,
     pub(crate) pair: Option<&'a Pair>,
+    pub(crate) agents: &'a Agents,
 }
 
 /// The whole node.
@@ -52,8 +56,14 @@ pub(crate) fn status(director: &Director, plane: &mut Plane, process: &Process<'
         partners: twin::partners(director, process),
         reach: twin::reach(director),
         heartbeats: twin::heartbeats(director),
+        agents: process.agents.counts().map(agents),
         counters: counters(plane),
     }
+}
+
+const fn agents((at, counts): (SocketAddr, Counts)) -> AgentsStatus {
+    let Counts { accepted, challenged, unknown, malformed, flood, wrong_key, replayed } = counts;
+    AgentsStatus { at, accepted, challenged, unknown, malformed, flood, wrong_key, replayed }
 }
 
 /// Every server of every service.

@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::host::args::HostArgs;
 use crate::screen::Colour;
+use crate::verbs::key::KeyArgs;
 
 /// A Layer-4 load balancer for Linux: XDP data plane, direct return, a twin that takes over.
 ///
@@ -78,6 +79,8 @@ pub(crate) enum Verb {
     /// arp_ignore and arp_announce. For IPv6 Linux already answers neighbour solicitations only for addresses of the
     /// interface they came in by, unless a proxy entry says otherwise.
     Host(HostArgs),
+    /// Make keys out of the site's
+    Key(KeyArgs),
     /// Print a completion script for a shell
     #[command(after_help = "\
 Example:

@@ -3,6 +3,7 @@
 //! [`seen`] and [`sockets`] read the machine, [`findings`] and [`steps`] judge what was read and touch nothing,
 //! [`setup`] and [`undo`] act, [`record`] remembers what was done.
 
+pub(crate) mod agent;
 pub(crate) mod args;
 mod check;
 mod findings;
@@ -27,5 +28,6 @@ pub(crate) fn run(args: &HostArgs, look: Look) -> Result<Exit, Failure> {
         HostVerb::Setup(args) => setup::run(args, look),
         HostVerb::Undo(args) => undo::run(args, look),
         HostVerb::Check(args) => check::run(args, look),
+        HostVerb::Agent(args) => agent::run(args),
     }
 }

@@ -19,7 +19,7 @@ use clap::Parser;
 use crate::args::{Cli, Verb};
 use crate::failure::{Exit, Failure};
 use crate::screen::Look;
-use crate::verbs::{change, check, events, explain, flows, manual, run, servers, status};
+use crate::verbs::{change, check, events, explain, flows, key, manual, run, servers, status};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -46,6 +46,7 @@ fn perform(cli: &Cli) -> Result<Exit, Failure> {
         Verb::Reload(args) => change::reload(args, look),
         Verb::Events(args) => events::run(args, look, Look::of_stderr(cli.color)),
         Verb::Host(args) => host::run(args, look),
+        Verb::Key(args) => key::run(args),
         Verb::Completions { shell } => manual::completions(*shell),
         Verb::Man { dir } => manual::man(dir.as_deref()),
     }

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod events;
 pub(crate) mod explain;
 pub(crate) mod flows;
+pub(crate) mod key;
 pub(crate) mod manual;
 pub(crate) mod run;
 pub(crate) mod servers;

@@ -164,7 +164,7 @@ pub fn report(head: &Head, report: &Report, tag_key: &[u8; 32]) -> Vec<u8> {
 /// An answer as a frame.
 pub fn answer(head: &Head, told: Told, tag_key: &[u8; 32]) -> Vec<u8> {
     let mut bytes = head.bytes();
-    bytes.push(u8::from(told.accepted) * ACCEPTED | u8::from(told.other) * OTHER);
+    bytes.push((u8::from(told.accepted) * ACCEPTED) | (u8::from(told.other) * OTHER));
     seal(bytes, tag_key)
 }
 

@@ -32,7 +32,7 @@ const UNPROVED: (u32, u32) = (4, 8);
 const UNPROVED_TOTAL: (u32, u32) = (10_000, 20_000);
 
 /// Keys that are accepted at once: one, and another while they are changed, of a site and of its agents alone.
-pub const KEYS: usize = 4;
+pub(super) const KEYS: usize = 4;
 
 /// Why a frame is not listened to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error)]

@@ -97,7 +97,7 @@ fn secret(digits: &str) -> Option<[u8; 32]> {
         return None;
     }
     for (byte, pair) in secret.iter_mut().zip(digits.as_bytes().chunks_exact(2)) {
-        *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()?;
+        *byte = u8::try_from((digit(pair[0])? << 4) | digit(pair[1])?).ok()?;
     }
     Some(secret)
 }

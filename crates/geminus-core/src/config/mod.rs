@@ -46,6 +46,11 @@ pub struct Parsed {
     pub warnings: Vec<Finding>,
 }
 
+/// A time as the configuration writes it, such as `500ms`; none: it is no such thing.
+pub fn duration(text: &str) -> Option<std::time::Duration> {
+    quantity::duration(text).ok()
+}
+
 /// Reads a configuration; `file` is how findings name it.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::host::agent::args::AgentArgs;
 use crate::host::wanted::Port;
 
 /// Arguments of `host`.
@@ -25,6 +26,8 @@ pub(crate) enum HostVerb {
     Undo(UndoArgs),
     /// Say what is wrong with this machine as a content host, and the command that mends it
     Check(CheckArgs),
+    /// Tell the dispatchers how loaded this machine is, what is wrong with it, and that it is about to stop
+    Agent(AgentArgs),
 }
 
 /// Which cluster addresses, and where their packets come in.

@@ -12,7 +12,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<Exit, Failure> {
 }
 
 /// A daemon that was called wrongly ends otherwise than one that was hindered.
-fn failure(error: &RunError) -> Failure {
+pub(crate) fn failure(error: &RunError) -> Failure {
     let exit = if error.is_wrong_use() { Exit::Wrong } else { Exit::No };
     Failure { error: ApiError::from(error), exit }
 }

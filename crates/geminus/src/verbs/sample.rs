@@ -144,6 +144,7 @@ pub(crate) fn status() -> Status {
         partners: vec![],
         reach: None,
         heartbeats: None,
+        agents: None,
         counters: vec![
             counter("forward", "established", "an established flow went to its server", 15_234_567),
             counter("drop", "no-service", "a port of a cluster without a service", 42),

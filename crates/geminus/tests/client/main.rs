@@ -60,6 +60,7 @@ fn status() -> Status {
         partners: vec![],
         reach: None,
         heartbeats: None,
+        agents: None,
         counters: vec![],
     }
 }

@@ -82,7 +82,7 @@ fn an_idle_host_has_no_load_and_a_busy_one_its_share() {
 
 #[test]
 fn pressure_tells_a_full_processor_from_one_that_is_asked_for_twice_as_much() {
-    let mut of = |psi_cpu, busy| {
+    let of = |psi_cpu, busy| {
         let mut gauge = Gauge::default();
         gauge.look(&ticks(0, 0), at(0));
         gauge.look(&Seen { psi_cpu, ..ticks(busy, 1000) }, at(1000)).load
