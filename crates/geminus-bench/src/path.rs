@@ -4,7 +4,7 @@ use geminus_packet::verdict::{Answer, Counter, Drop, Pass, Path as Chosen};
 
 use crate::feeder::{Flows, Traffic};
 use crate::frame::{self, ACK, Family, SYN};
-use crate::stage::{DNS, IN_TURN, SHUT, STICKY, WEB};
+use crate::stage::{DNS, IN_TURN, LIGHTEST, LISTED, SHUT, STICKY, WEB};
 
 /// XDP actions, `include/uapi/linux/bpf.h`.
 pub(crate) const DROP: usize = 1;
@@ -195,6 +195,10 @@ fn established() -> Vec<Path> {
     ]
 }
 
+/// A flow given out by the hash, and one given to the lighter of two candidates, where all else is the same.
+pub(crate) const HASH: &str = "first packet, IPv4 TCP, empty table";
+pub(crate) const LEAST: &str = "first packet, least-connections, empty table";
+
 fn beginning() -> Vec<Path> {
     let first = |family| stream(frame::tcp(family, WEB, SYN), family, EVER_NEW, 16);
     let second = |family| stream(frame::tcp(family, WEB, ACK), family, EVER_NEW, 16);
@@ -217,13 +221,7 @@ fn beginning() -> Vec<Path> {
         after(new(name, Tables::Fresh, second(family), Chosen::Promoted, quick), first(family))
     };
     vec![
-        emptied(new(
-            "first packet, IPv4 TCP, empty table",
-            Tables::Default,
-            syn4.clone(),
-            Chosen::Ring,
-            true,
-        )),
+        emptied(new(HASH, Tables::Default, syn4.clone(), Chosen::Ring, true)),
         new("first packet, IPv4 TCP, full table", Tables::Default, syn4.clone(), Chosen::Ring, true),
         new("first packet, IPv6 TCP, full table", Tables::Default, syn6, Chosen::Ring, false),
         new("first packet, IPv4 UDP, full table", Tables::Default, datagram(), Chosen::Ring, false),
@@ -259,6 +257,20 @@ fn beginning() -> Vec<Path> {
             Tables::Default,
             stream(frame::tcp(Family::V4, IN_TURN, SYN), Family::V4, EVER_NEW, 16),
             Chosen::Turn,
+            false,
+        )),
+        emptied(new(
+            LEAST,
+            Tables::Default,
+            stream(frame::tcp(Family::V4, LIGHTEST, SYN), Family::V4, EVER_NEW, 16),
+            Chosen::Least,
+            true,
+        )),
+        emptied(new(
+            "first packet, client looked up in a list",
+            Tables::Default,
+            stream(frame::tcp(Family::V4, LISTED, SYN), Family::V4, EVER_NEW, 16),
+            Chosen::Ring,
             false,
         )),
     ]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::control::Figures;
 use crate::machine::Machine;
 use crate::stage::Memory;
-use crate::{line, packet};
+use crate::{line, packet, path};
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -100,6 +100,7 @@ impl Report {
 
     fn promises(&self) -> Vec<Promise> {
         let mut promises: Vec<_> = self.packet.iter().filter_map(of_packet).collect();
+        promises.extend(of_least(&self.packet));
         if let Some(memory) = self.memory {
             promises.push(of_memory("kernel memory per flow", 16.0, memory.flows, memory.slots));
             promises.push(of_memory("with the cold side", 56.0, memory.flows + memory.tuples, memory.slots));
@@ -249,6 +250,22 @@ fn of_packet(row: &packet::Row) -> Option<Promise> {
         measured: row.net.min,
         unit: "ns",
         beside: format!("{} ns", short(row.net.median)),
+    })
+}
+
+/// Nanoseconds that a service pays for the lighter of two candidates.
+const CHOICE: f64 = 15.0;
+
+fn of_least(rows: &[packet::Row]) -> Option<Promise> {
+    let row = |name: &str| rows.iter().find(|row| row.path == name);
+    let (least, hash) = (row(path::LEAST)?, row(path::HASH)?);
+    let over = least.net.less(hash.net);
+    Some(Promise {
+        what: "first packet, least-connections, over hash".into(),
+        most: CHOICE,
+        measured: over.min,
+        unit: "ns",
+        beside: format!("{} ns; {:.2} times hash", short(over.median), least.net.min / hash.net.min),
     })
 }
 

@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use aya::programs::ProgramFd;
 use aya::programs::xdp::XdpLink;
 use geminus_core::config;
 use geminus_core::key::{HaKeys, SiteKey};
+use geminus_core::model::{Ports, Prefix, Select};
 use geminus_core::plan::{Link, Overrides, Planner, Wanted, sizes};
 use geminus_dataplane::mapped::MappedTables;
 use geminus_dataplane::program::Loaded;
@@ -26,6 +28,8 @@ pub(crate) const SERVERS: u8 = 10;
 pub(crate) const WEB: u16 = 80;
 pub(crate) const STICKY: u16 = 81;
 pub(crate) const IN_TURN: u16 = 82;
+pub(crate) const LIGHTEST: u16 = 83;
+pub(crate) const LISTED: u16 = 84;
 pub(crate) const DNS: u16 = 53;
 /// A port without a service.
 pub(crate) const SHUT: u16 = 9999;
@@ -53,7 +57,17 @@ pub(crate) struct Stage {
 impl Stage {
     /// Tables for so many flows; `tuples`: with the cold side. The servers are behind the interface with this index.
     pub(crate) fn new(flows: &str, tuples: bool, interface: u32) -> Result<Self> {
-        let site = config::parse(&site(flows, tuples), "bench.toml").map_err(|errors| anyhow!("{errors}"))?;
+        let mut site =
+            config::parse(&site(flows, tuples), "bench.toml").map_err(|errors| anyhow!("{errors}"))?;
+        for service in &mut site.clusters[0].services {
+            match service.ports {
+                Ports::Exact(LIGHTEST) => service.select = Select::LeastConnections,
+                Ports::Exact(LISTED) => {
+                    service.allow = vec![Prefix { address: Ipv4Addr::UNSPECIFIED.into(), bits: 0 }];
+                }
+                _ => {}
+            }
+        }
         let cpus = aya::util::nr_cpus().map_err(|(_, error)| error).context("cannot count CPUs")?;
         let sizes = sizes(&site, cpus as u32);
         let mut loaded = Loaded::new(&sizes, None)?;
@@ -198,6 +212,8 @@ fn site(flows: &str, tuples: bool) -> String {
         service(DNS, "protocol = \"udp\""),
         service(STICKY, "affinity = { by = \"source\" }"),
         service(IN_TURN, "select = \"round-robin\""),
+        service(LIGHTEST, ""),
+        service(LISTED, ""),
     ]
     .concat()
 }

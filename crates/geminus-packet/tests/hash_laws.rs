@@ -155,6 +155,31 @@ fn buckets_and_slots_fill_evenly_whatever_the_traffic() {
 }
 
 #[test]
+fn a_second_candidate_is_any_server_whatever_the_first() {
+    const FLOWS: u64 = 200_000;
+    for seed in 0..3 {
+        let key = key(seed);
+        for (name, hash) in traffic() {
+            let mut pairs = vec![0; 64 * 64];
+            for n in 0..FLOWS {
+                let first = hash(&key, n);
+                pairs[slot(first, 64) * 64 + slot(key.again(first), 64)] += 1;
+            }
+            let excess = excess(&pairs);
+            assert!(excess < 8.0, "{name}: pairs are {excess:.1} deviations from even under key {seed}");
+        }
+    }
+}
+
+#[test]
+fn the_key_decides_who_the_second_candidate_is() {
+    let (one, two) = (key(1), key(2));
+    let same = (0..10_000_u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let same = same.filter(|&n| slot(one.again(n), SERVERS) == slot(two.again(n), SERVERS)).count();
+    assert!((800..1200).contains(&same), "{same} of 10000 are the same under both keys");
+}
+
+#[test]
 fn the_key_decides_where_a_flow_goes() {
     let (one, two) = (key(1), key(2));
     for (name, hash) in traffic() {
