@@ -71,3 +71,33 @@ pub fn relate(tables: &dyn Tables, servers: &[(u16, &str)]) {
         server_entry(tables, port, name).kin.store(u64::from(service(tables, port)) | next << 32);
     }
 }
+
+/// Every server with an odd number is in this state from now on, and the others in none.
+pub fn mark(tables: &dyn Tables, flags: u64, renewed: bool) {
+    const MARKS: u64 = Server::DOWN | Server::RESETS | Server::LOOSE;
+    let servers = (1..).map_while(|number| Some((number, tables.server(number)?)));
+    for (number, server) in servers.filter(|(_, server)| server.identity.load() != 0) {
+        let is_odd = number & 1 == 1;
+        server.from.store(server.from.load() & !MARKS | if is_odd { flags } else { 0 });
+        if is_odd && renewed {
+            server.link.store(server.link.load().wrapping_add(1 << 48));
+        }
+    }
+}
+
+/// Every service of the tables selects so too from now on, or all of them not.
+pub fn select_all(tables: &dyn Tables, flag: u64, is_set: bool) {
+    let services = (0..).map_while(|number| tables.service(number));
+    for service in services.filter(|service| service.identity.load() != 0) {
+        let rest = service.select.load() & !flag;
+        service.select.store(if is_set { rest | flag } else { rest });
+    }
+}
+
+/// Every service has the servers of its neighbour in the table, or of no other.
+pub fn swap_pools(tables: &dyn Tables, is_swapped: bool) {
+    let services = (0_u64..).map_while(|number| Some((number, tables.service(number as u32)?)));
+    for (number, service) in services.filter(|(_, service)| service.identity.load() != 0) {
+        service.pool.store(if is_swapped { (number ^ 1) + 1 } else { 0 });
+    }
+}

@@ -144,11 +144,15 @@ fn talk(random: &mut Random) -> Vec<u8> {
     let is_udp = random.below(5) == 0;
     let frame = if random.below(2) == 0 {
         let [a, b, c, d] = CLIENT4;
-        let ip = V4::new([a, b, c, d + client], random.one(&[SHOP4, SHOP4, SHOP4, MAIL4, MEDIA4]));
+        let source = if random.below(64) == 0 { twin::OWN4 } else { [a, b, c, d + client] };
+        let ip = V4::new(source, random.one(&[SHOP4, SHOP4, SHOP4, MAIL4, MEDIA4]));
         ethernet(NODE_MAC, ROUTER_MAC, IPV4, &if is_udp { ip.udp(&udp) } else { ip.tcp(&tcp) })
     } else {
         let mut source = CLIENT6;
         source[15] += client;
+        if random.below(64) == 0 {
+            source = twin::OWN6;
+        }
         let ip = V6::new(source, random.one(&[SHOP6, SHOP6, SHOP6, MAIL6, MEDIA6]));
         ethernet(NODE_MAC, ROUTER_MAC, IPV6, &if is_udp { ip.udp(&udp) } else { ip.tcp(&tcp) })
     };

@@ -15,10 +15,10 @@ use geminus_fixtures::fixture::Step;
 use geminus_fixtures::random::{Frames, Random};
 use geminus_fixtures::snapshot::{Memory, each_way, seen};
 use geminus_fixtures::stage::{Home, HostHome, Stage, hex};
-use geminus_fixtures::{ground, list, twin};
+use geminus_fixtures::{entries, ground, list, twin};
 use geminus_packet::flow::{Bucket, Found, WAYS};
 use geminus_packet::heap::Sizes;
-use geminus_packet::tables::Tables;
+use geminus_packet::tables::{Server, Service, Tables};
 use geminus_packet::verdict::reasons;
 
 use crate::home::{self, KernelHome};
@@ -119,8 +119,15 @@ impl Twins {
             let counted = [host.counted(reason.counter), kernel.counted(reason.counter)];
             return Some(format!("host and kernel counted {} {counted:?}", reason.name));
         }
-        let server = (0..self.sizes.servers).find(|&server| host.sent(server) != kernel.sent(server))?;
-        Some(format!("server {server}: host {:?}, kernel {:?}", host.sent(server), kernel.sent(server)))
+        let counted = |home: &dyn Fn(u32) -> [u64; 3], tables: &dyn Tables, server| {
+            (home(server), tables.server(server).map(|entry| entry.active.load()))
+        };
+        (0..self.sizes.servers).find_map(|server| {
+            let on_host = counted(&|server| host.sent(server), host.tables(), server);
+            let in_kernel = counted(&|server| kernel.sent(server), kernel.tables(), server);
+            let differs = on_host != in_kernel;
+            differs.then(|| format!("server {server}: host {on_host:?}, kernel {in_kernel:?}"))
+        })
     }
 
     fn memories(&self) -> Option<String> {
@@ -235,15 +242,30 @@ fn event(random: &mut Random) -> Step {
     ];
     let writes =
         [twin::COLLOCATED, twin::APART, twin::APART, twin::QUIET, twin::LOUD, twin::LOUD, twin::FLOODED];
-    match random.below(20) {
+    match random.below(26) {
+        20.. => Step::Write(random.one(&BALANCING)),
         0 => Step::Yield,
         1..4 => Step::Lead,
         4 => Step::FindLost,
-        16.. => Step::Write(random.one(&writes)),
+        16..20 => Step::Write(random.one(&writes)),
         5..9 => Step::Reload(random.one(&changes)),
         _ => Step::Seconds(random.one(&[1, 2, 30, 59, 60, 61, 1800, 3599, 3600, 3601, 20_000])),
     }
 }
+
+/// What health, rules and the manager say of servers and services.
+const BALANCING: [fn(&dyn Tables); 10] = [
+    |tables| entries::mark(tables, 0, false),
+    |tables| entries::mark(tables, Server::DOWN, false),
+    |tables| entries::mark(tables, Server::DOWN, false),
+    |tables| entries::mark(tables, Server::DOWN | Server::RESETS, true),
+    |tables| entries::mark(tables, Server::LOOSE, true),
+    |tables| entries::select_all(tables, Service::LEAST, true),
+    |tables| entries::select_all(tables, Service::LEAST, true),
+    |tables| entries::select_all(tables, Service::LEAST, false),
+    |tables| entries::swap_pools(tables, true),
+    |tables| entries::swap_pools(tables, false),
+];
 
 /// Takes the last one away, unless it is the only one.
 fn pop<T>(list: &mut Vec<T>) {
