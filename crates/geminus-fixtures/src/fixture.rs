@@ -46,6 +46,15 @@ pub enum Step {
     RemoveLast,
     /// The way to the server that nobody knew is known now.
     FindLost,
+    /// Something is laid down of clients of one of the shop's services, which looks its clients up from now on.
+    LayDown {
+        /// Port of the service.
+        port: u16,
+        /// The clients: an address as the tables have it, and how many leading bits of it count.
+        clients: ([u8; 16], u8),
+        /// What.
+        laid: Laid,
+    },
     /// The server that the last forwarded frame went to has these flags from now on.
     MarkLast(u64),
     /// A server of one of the shop's services has so many active flows for its weight.
@@ -61,6 +70,17 @@ pub enum Step {
     },
     /// The server that the last forwarded frame went to begins another generation.
     RenewLast,
+}
+
+/// What is laid down of clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Laid {
+    /// They are not served.
+    Deny,
+    /// They are served, from the pool in force.
+    Allow,
+    /// They are served by the servers of the shop's service on this port.
+    Pool(u16),
 }
 
 /// What must become of a frame. No other counter may move.

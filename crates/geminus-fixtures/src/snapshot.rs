@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use geminus_core::plan::Sources;
 use geminus_packet::flow::{Bucket, Entry, Found, State, Tag, WAYS};
 use geminus_packet::heap::Sizes;
 use geminus_packet::tables::{GROUPS, Globals, PATHS, PathEntry, Tables};
@@ -185,7 +186,8 @@ fn fill(tables: &impl Tables, sizes: &Sizes, memory: Memory, state: State, now: 
 }
 
 /// Makes tables as new: nothing is said, nothing remembered.
-pub fn wipe(tables: &impl Tables, sizes: &Sizes, now: u32) {
+pub fn wipe(tables: &(impl Tables + Sources), sizes: &Sizes, now: u32) {
+    tables.laid_down().into_iter().for_each(|(key, _)| tables.take_up(key));
     if let Some(globals) = tables.globals() {
         // A claimed way is nobody's to forget; once its time is over, a newcomer may have it.
         for timeout in &globals.timeouts {

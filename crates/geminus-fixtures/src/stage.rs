@@ -8,11 +8,11 @@ use geminus_core::model::{Server, Site};
 use geminus_core::plan::{Link, Override, Overrides, Planner, Sources, Wanted, server_identity};
 use geminus_packet::frame::SliceFrame;
 use geminus_packet::heap::{HeapTables, Sizes};
-use geminus_packet::tables::{Server as Entry, Tables, Ticks};
+use geminus_packet::tables::{Server as Entry, Service, Source, SourceKey, Tables, Ticks};
 use geminus_packet::verdict::{Class, Counter, Kind, Reason, Verdict, reasons};
 
 use crate::entries;
-use crate::fixture::{Expected, Fixture, Outcome, Step};
+use crate::fixture::{Expected, Fixture, Laid, Outcome, Step};
 use crate::ground;
 use crate::snapshot;
 use crate::twin;
@@ -210,6 +210,18 @@ impl<H: Home> Stage<H> {
             }
             Step::Load { port, name, active, weight } => {
                 entries::load(self.home.tables(), *port, name, *active, *weight);
+            }
+            Step::LayDown { port, clients: (address, bits), laid } => {
+                let tables = self.home.tables();
+                let key =
+                    SourceKey { service: entries::service(tables, *port), address: *address, bits: *bits };
+                let value = match laid {
+                    Laid::Deny => Source::DENY,
+                    Laid::Allow => Source::ALLOW,
+                    Laid::Pool(pool) => Source::POOL | u64::from(entries::service(tables, *pool)),
+                };
+                tables.lay_down(key, value).expect("there is room for a few");
+                entries::select(tables, *port, Service::SOURCES);
             }
             Step::MarkLast(flags) => {
                 let server = self.last_server();

@@ -13,6 +13,7 @@ mod neighbour;
 mod pools;
 mod services;
 mod shared;
+mod sources;
 mod transport;
 mod twin;
 
@@ -38,6 +39,7 @@ pub fn all() -> Vec<Fixture> {
         down::list,
         pools::list,
         least::list,
+        sources::list,
         twin::list,
     ];
     for list in lists {
