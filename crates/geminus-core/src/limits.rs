@@ -60,7 +60,38 @@ pub const PATHS: usize = 16;
 /// Reach targets: each is asked several times a second by every node.
 pub const REACH: usize = 16;
 
-/// Words of a hook: what takes more belongs into a script.
+/// Further pools of one service: numbered in eight bits, 0 is the main one.
+pub const POOLS_PER_SERVICE: usize = u8::MAX as usize;
+
+/// Rules of one service: each is looked at whenever one of them may have changed.
+pub const RULES_PER_SERVICE: usize = 256;
+
+/// Largest bound of a rule, of flows or of flows a second: more than any flow table holds.
+pub const RULE_BOUND: u32 = 1_000_000_000;
+
+/// Prefixes of all rules, `allow` and `deny` of a site: each is an entry of the kernel's look-up, and some become two.
+pub const PREFIXES: usize = 65_536;
+
+/// Services of one affinity group: the packet path walks from server to server through them.
+pub const SERVICES_PER_GROUP: usize = 8;
+
+/// Times of maintenance of one server.
+pub const WINDOWS: usize = 32;
+
+/// Checks a second above which a site is warned: ten times the thousand that a dispatcher is built to make beside its
+/// other work.
+pub const CHECKS_A_SECOND: u64 = 10_000;
+
+/// Bytes of a path, a header's value or a datagram of a check.
+pub const CHECK_TEXT: usize = 1024;
+
+/// Bytes of what is looked for in an answer.
+pub const CHECK_PHRASE: usize = 256;
+
+/// Further headers of a check.
+pub const CHECK_HEADERS: usize = 32;
+
+/// Words of a hook or of the program of a check: what takes more belongs into a script.
 pub const COMMAND_WORDS: usize = 64;
 
 /// Time between two probes of one path, at least: closer ones are lost together.

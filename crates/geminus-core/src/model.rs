@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::balance::{
-    Advisor, Agents, Check, Condition, DnsRecord, Health, Http, Manager, OnDown, Prefix, Rule, Via, Window,
+    Advisor, Agents, Check, Condition, DAYS, DnsRecord, Health, Http, MAIN_POOL, Manager, OnDown, Prefix,
+    Rule, Via, Window,
 };
 
 /// Everything the configuration says.

@@ -184,7 +184,7 @@ fn columns_count_characters() {
         &text,
         &[
             "f:1:10: unknown key `ключ` in [site] (it has `key_file`)",
-            "f:1:22: unknown key `port` in [site] (`port` belongs in [ha] or [[cluster.NAME.service]])",
+            "f:1:22: unknown key `port` in [site] (it has `key_file`)",
         ],
     );
 }
@@ -224,7 +224,7 @@ fn every_cause_has_its_kind() {
     for (removed, added, kind) in [
         ("[site]", "[site", FindingKind::Syntax),
         ("key_file", "keyfile", FindingKind::UnknownKey),
-        ("port = 80", "port = 80\ncheck = 1", FindingKind::NotInThisVersion),
+        ("port = 80", "port = 80\nmethod = \"nat\"", FindingKind::NotInThisVersion),
         ("port = 80", "port = true", FindingKind::Type),
         ("port = 80", "port = 0", FindingKind::Value),
         ("port = 80", "", FindingKind::Missing),

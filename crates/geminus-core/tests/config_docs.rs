@@ -54,7 +54,7 @@ fn every_example_is_a_site() {
             found += 1;
         }
     }
-    assert!(found >= 5);
+    assert!(found >= 6);
 }
 
 /// Every name under `properties`, at any depth.
@@ -87,11 +87,13 @@ fn keys(value: &Value, names: &mut Vec<String>) {
 fn the_full_example_and_the_reference_show_every_key() {
     let (mut known, mut shown) = (Vec::new(), Vec::new());
     properties(&schema(), &mut known);
-    keys(&toml::from_str(&example("site.toml")).unwrap(), &mut shown);
+    for name in ["site.toml", "checks.toml"] {
+        keys(&toml::from_str(&example(name)).unwrap(), &mut shown);
+    }
     let reference = config::reference_markdown();
     assert!(known.len() > 30, "{known:?}");
     for key in known {
-        assert!(shown.contains(&key), "`{key}` is not in examples/site.toml");
+        assert!(shown.contains(&key), "`{key}` is in neither examples/site.toml nor examples/checks.toml");
         assert!(
             reference.contains(&format!("| `{key}` |")) || reference.contains(&format!("`[{key}")),
             "`{key}` is not in the reference"
@@ -163,7 +165,7 @@ fn misfit_members(members: &serde_json::Map<String, Value>, schema: &Value, path
 
 #[test]
 fn the_schema_takes_the_examples() {
-    for name in ["minimal.toml", "site.toml", "pair.toml", "mutual.toml", "collocated.toml"] {
+    for name in ["minimal.toml", "site.toml", "pair.toml", "mutual.toml", "collocated.toml", "checks.toml"] {
         let value: Value = toml::from_str(&example(name)).unwrap();
         assert_eq!(misfit(&value, &schema(), ""), None, "{name}");
     }
@@ -186,7 +188,7 @@ fn the_schema_and_the_parser_refuse_the_same() {
         ("prefix6 = 64", "prefix6 = 129"),
         ("tuples = true", "tuples = \"true\""),
         ("lease = \"5s\"", "lease = 5"),
-        ("profile = \"default\"", "profile = \"faster\""),
+        ("profile = \"default\"   ", "profile = \"faster\"   "),
         ("suspect = 3", "suspect = 1"),
         ("port = 4870", "port = 65536"),
         ("[\"203.0.113.1\", \"203.0.113.2\"]", "[\"203.0.113.1\"]"),
@@ -194,6 +196,22 @@ fn the_schema_and_the_parser_refuse_the_same() {
         ("duel = [", "duell = ["),
         ("duel = [\"/etc/geminus/page\", \"both were active\"]", "duel = []"),
         ("[tables]\n", "[tabels]\n"),
+        ("panic_below = 50", "panic_below = 101"),
+        ("smoothing = 150", "smoothing = 99"),
+        ("latency = 40,", "latencies = 40,"),
+        ("enabled = true ", "enabled = \"yes\" "),
+        ("tcp = true", "tcp = false"),
+        ("via = \"path\"", "via = \"wire\""),
+        ("fall = 3", "fall = 0"),
+        ("https = \"/health\"", "https = 443"),
+        ("on_down = \"reset\"", "on_down = \"drop\""),
+        ("weights = \"managed\" ", "weights = true "),
+        ("deny = [\"203.0.113.66\"]", "deny = \"203.0.113.66\""),
+        ("sticky = true", "sticky = 1"),
+        ("maintenance = [\"sun 03:00-05:00\", \"daily 02:00-02:30\"]", "maintenance = []"),
+        ("name = \"away\"\n", ""),
+        ("rate = 500", "rate = 0"),
+        ("during = \"mon-fri 22:00-06:00\"", "during = 22"),
         ("addresses = [\"198.51.100.81\"]", "addresses = []"),
         ("servers = [{ name = \"media1\", address = \"198.51.100.31\" }]", "servers = []"),
     ] {

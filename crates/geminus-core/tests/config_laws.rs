@@ -186,11 +186,11 @@ impl Choices {
             first: self.span(1000, 60_000),
         };
         Site {
-            key_file,
+            key_file: key_file.clone(),
             ha: self.ha(&nodes, &clusters),
             health: geminus_core::model::Health::default(),
             manager: geminus_core::model::Manager::default(),
-            agents: geminus_core::model::Agents::default(),
+            agents: geminus_core::model::Agents { enabled: key_file.is_some(), ..Default::default() },
             tables,
             timeouts,
             clusters,
@@ -224,7 +224,7 @@ impl Choices {
         Ha {
             lease: self.span((timers.detection().as_millis() as u64 + 1).max(1000), 60_000),
             timers,
-            port: 1 + self.below(65_535) as u16,
+            port: 1 + self.below(4869) as u16,
             paths: self.paths(nodes, clusters),
             reach: (0..self.below(3)).map(|number| self.address(5, number)).collect(),
             recovery: self.of(&[Recovery::Auto, Recovery::Manual]),
@@ -478,6 +478,7 @@ impl Choices {
         if service.ring_slots != 65_537 || self.flip() {
             let _ = writeln!(text, "ring = {}", service.ring_slots);
         }
+        *text += "check = { none = true }\n";
         if let Some(Affinity { prefix4, prefix6, timeout, .. }) = &service.affinity {
             let _ = writeln!(text, "affinity.prefix = {prefix4}\naffinity.prefix6 = {prefix6}");
             let _ = writeln!(text, "affinity.timeout = '{}'", self.duration(*timeout));

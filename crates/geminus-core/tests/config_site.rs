@@ -5,8 +5,8 @@ use std::time::Duration;
 use geminus_core::config;
 use geminus_core::limits;
 use geminus_core::model::{
-    Affinity, Announce, Cluster, HOOK_EVENTS, Ha, Method, Node, Path, Ports, Protocol, Recovery, Select,
-    Server, Service, Site, Tables, Timeouts, Timers, Unexposed,
+    Advisor, Affinity, Announce, Check, Cluster, HOOK_EVENTS, Ha, Method, Node, Path, Ports, Protocol,
+    Recovery, Select, Server, Service, Site, Tables, Timeouts, Timers, Unexposed,
 };
 
 #[path = "config_large/site.rs"]
@@ -39,6 +39,7 @@ fn the_smallest_file_means_every_default() {
         select: Select::Hash,
         affinity: None,
         ring_slots: 65_537,
+        check: Some(Check::new(Advisor::Tcp)),
         ..Service::new(
             Protocol::Tcp,
             Ports::Exact(80),
@@ -91,7 +92,8 @@ fn the_full_file_means_what_it_says() {
     let [any, range] = &media.services[..] else { panic!("two services") };
     assert_eq!((any.ports, any.select, any.servers[1].weight), (Ports::Any, Select::RoundRobin, 0));
     assert_eq!((range.ports, range.protocol), (Ports::Range(30_000, 30_099), Protocol::Udp));
-    let affinity = Affinity { prefix4: 32, prefix6: 64, timeout: Duration::from_secs(300), group: None };
+    let group = Some("cart".to_string());
+    let affinity = Affinity { prefix4: 32, prefix6: 64, timeout: Duration::from_secs(300), group };
     assert_eq!(
         (shop.services[0].affinity.clone(), shop.services[1].affinity.clone()),
         (None, Some(affinity))
@@ -326,7 +328,7 @@ fn more_ranges_than_the_packet_path_looks_at_are_refused() {
 #[test]
 fn the_digest_of_the_smallest_site_never_changes() {
     let hex: String = config::digest(&minimal()).iter().map(|byte| format!("{byte:02x}")).collect();
-    assert_eq!(hex, "77a815fcb9f79033578880b7f6e34f3e2be856764a2e5c80733045c3e69f5772");
+    assert_eq!(hex, "39188e44f52510bfc3259fd501d44eb68033e2036e71ac042b1939400eaf007e");
 }
 
 #[test]

@@ -3,18 +3,23 @@
 //! Only a tree without an error comes here; none is returned only where the description of the keys and this file
 //! disagree, and the laws over whole files hold that they do not.
 
+mod balance;
+mod check;
 mod ha;
+mod pools;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub(super) use self::balance::agents_are_heard;
+pub(super) use self::check::timing;
 pub(super) use self::ha::timers;
 
 use super::read::{At, Node, Slot};
 use super::scalar::Scalar;
 use crate::model::{
-    Affinity, Cluster, Method, Node as Dispatcher, Ports, Protocol, Select, Server, Service, Site, Tables,
-    Timeouts, Unexposed,
+    Affinity, Cluster, Method, Node as Dispatcher, OnDown, Ports, Prefix, Protocol, Select, Server, Service,
+    Site, Tables, Timeouts, Unexposed,
 };
 
 /// Fewest half-open flows remembered by default: a small flow table must not make a SYN flood cheap.
@@ -31,9 +36,9 @@ pub(super) fn site(root: &Node) -> Option<Site> {
         root.named("cluster").iter().map(|named| cluster(named, first)).collect::<Option<_>>()?;
     Some(Site {
         key_file: ha::path(root.table("site")?, "key_file"),
-        health: crate::model::Health::default(),
-        manager: crate::model::Manager::default(),
-        agents: crate::model::Agents::default(),
+        health: balance::health(root.table("health")?)?,
+        manager: balance::manager(root.table("manager")?)?,
+        agents: balance::agents(root)?,
         ha: ha::ha(root, &nodes, &clusters)?,
         tables: tables(root.table("tables")?)?,
         timeouts: timeouts(root.table("timeouts")?)?,
@@ -131,13 +136,16 @@ fn cluster((name, node): &(At<String>, Node), first_node: &str) -> Option<Cluste
 }
 
 fn service(node: &Node) -> Option<Service> {
+    let protocol = match word(node, "protocol")? {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => return None,
+    };
+    let ports = ports(node)?;
+    let pools = pools::names(node)?;
     Some(Service {
-        protocol: match word(node, "protocol")? {
-            "tcp" => Protocol::Tcp,
-            "udp" => Protocol::Udp,
-            _ => return None,
-        },
-        ports: ports(node)?,
+        protocol,
+        ports,
         method: match word(node, "method")? {
             "mac" => Method::Mac,
             _ => return None,
@@ -145,6 +153,7 @@ fn service(node: &Node) -> Option<Service> {
         select: match word(node, "select")? {
             "hash" => Select::Hash,
             "round-robin" => Select::RoundRobin,
+            "least-connections" => Select::LeastConnections,
             _ => return None,
         },
         affinity: match node.slot("affinity") {
@@ -152,12 +161,36 @@ fn service(node: &Node) -> Option<Service> {
             _ => None,
         },
         ring_slots: number(node, "ring")?,
-        ..Service::new(
-            Protocol::Tcp,
-            ports(node)?,
-            node.list("servers").iter().map(server).collect::<Option<_>>()?,
-        )
+        servers: pools::servers(node)?,
+        check: check::check(node, protocol, ports)?,
+        on_down: match word(node, "on_down")? {
+            "rehash" => OnDown::Rehash,
+            "keep" => OnDown::Keep,
+            "reset" => OnDown::Reset,
+            _ => return None,
+        },
+        managed: match word(node, "weights")? {
+            "fixed" => false,
+            "managed" => true,
+            _ => return None,
+        },
+        rules: pools::rules(node, &pools)?,
+        sorry: match text(node, "sorry") {
+            Some(name) => Some(pools::number(&pools, &name)?),
+            None => None,
+        },
+        pools,
+        allow: prefixes(node, "allow"),
+        deny: prefixes(node, "deny"),
     })
+}
+
+fn prefixes(node: &Node, key: &str) -> Vec<Prefix> {
+    let prefix = |value: &At<Scalar>| match value.value {
+        Scalar::Prefix(prefix) => Some(prefix),
+        _ => None,
+    };
+    node.many(key).iter().filter_map(prefix).collect()
 }
 
 fn ports(node: &Node) -> Option<Ports> {
@@ -173,14 +206,25 @@ fn affinity(node: &Node) -> Option<Affinity> {
             prefix4: number(node, "prefix")?.try_into().ok()?,
             prefix6: number(node, "prefix6")?.try_into().ok()?,
             timeout: duration(node, "timeout")?,
-            group: None,
+            group: text(node, "group"),
         }),
         _ => None,
     }
 }
 
-fn server(node: &Node) -> Option<Server> {
+fn server(node: &Node, pool: u8) -> Option<Server> {
     let address = node.one("address").and_then(address)?;
-    let name = text(node, "name").unwrap_or_else(|| address.to_string());
-    Some(Server { weight: number(node, "weight")?.try_into().ok()?, ..Server::new(name, address) })
+    let window = |value: &At<Scalar>| match value.value {
+        Scalar::Window(window) => Some(window),
+        _ => None,
+    };
+    Some(Server {
+        name: text(node, "name").unwrap_or_else(|| address.to_string()),
+        address,
+        weight: number(node, "weight")?.try_into().ok()?,
+        pool,
+        fixed: flag(node, "fixed")?,
+        sticky: flag(node, "sticky")?,
+        maintenance: node.many("maintenance").iter().filter_map(window).collect(),
+    })
 }

@@ -1,6 +1,10 @@
 //! Things that are sound alone, compared with each other.
 
+mod advisors;
+mod agents;
+mod groups;
 mod pairs;
+mod pools;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -40,8 +44,13 @@ pub(super) fn site(root: &Node, report: &mut Report<'_>) {
         ports(&name.value, cluster, report);
         for service in cluster.list("service") {
             servers(&name.value, service, &owners, report);
+            advisors::check(&name.value, service, report);
+            pools::check(service, report);
         }
+        groups::check(&name.value, cluster, report);
     }
+    agents::check(root, report);
+    advisors::pace(root, report);
     lonely_keys(root, report);
     bounds(root, report);
 }
@@ -222,11 +231,16 @@ impl Claims {
     }
 }
 
+/// The servers of all pools of a service, the main one first.
+fn all_servers(service: &Node) -> impl Iterator<Item = &Node> {
+    service.list("servers").iter().chain(service.list("pool").iter().flat_map(|pool| pool.list("servers")))
+}
+
 fn servers(cluster: &str, service: &Node, owners: &Owners<'_>, report: &mut Report<'_>) {
-    let servers = service.list("servers");
-    let mut names: HashMap<String, usize> = HashMap::with_capacity(servers.len());
-    let mut addresses: HashMap<IpAddr, usize> = HashMap::with_capacity(servers.len());
-    for server in servers {
+    let many = all_servers(service).count();
+    let mut names: HashMap<String, usize> = HashMap::with_capacity(many);
+    let mut addresses: HashMap<IpAddr, usize> = HashMap::with_capacity(many);
+    for server in all_servers(service) {
         let address = address(server, "address");
         if let Some(address) = address {
             no_cluster_address(address, owners, report);
@@ -316,13 +330,17 @@ fn bounds(root: &Node, report: &mut Report<'_>) {
     bound("clusters in the site", limits::CLUSTERS, heads(clusters), report);
     let addresses = clusters.iter().flat_map(|(_, cluster)| cluster.many("addresses"));
     bound("cluster addresses in the site", limits::ADDRESSES, addresses.map(|address| address.at), report);
-    bound("services in the site", limits::SERVICES, services().map(|service| service.at), report);
-    let servers = services().flat_map(|service| service.list("servers"));
+    let rings = services().flat_map(|service| [service.at].into_iter().chain(pools::places(service)));
+    bound("services and pools in the site", limits::SERVICES, rings, report);
+    let servers = services().flat_map(all_servers);
     bound("servers in the site", limits::SERVERS, servers.map(|server| server.at), report);
     for service in services() {
-        let servers = service.list("servers").iter();
-        bound("servers in one service", limits::SERVERS_PER_SERVICE, servers.map(|server| server.at), report);
+        let servers = all_servers(service).map(|server| server.at);
+        bound("servers in one service", limits::SERVERS_PER_SERVICE, servers, report);
+        pools::bounds(service, report);
     }
+    let prefixes = services().flat_map(pools::prefixes);
+    bound("prefixes in the site", limits::PREFIXES, prefixes.map(|prefix| prefix.at), report);
     for (_, cluster) in clusters {
         let ports = cluster.list("service").iter().filter_map(|service| service.one("port"));
         let wide = ports.filter(|port| !matches!(port.value, Scalar::Ports(Ports::Exact(_))));
@@ -342,8 +360,9 @@ fn bound(what: &str, limit: usize, places: impl IntoIterator<Item = usize>, repo
 fn ring_slots<'a>(services: impl Iterator<Item = &'a Node>, report: &mut Report<'_>) {
     let mut total = 0;
     let mut first_beyond = None;
-    for ring in services.filter_map(|service| number(service, "ring")) {
-        total += u64::from(ring.value);
+    for service in services {
+        let Some(ring) = number(service, "ring") else { continue };
+        total += u64::from(ring.value) * (1 + service.list("pool").len() as u64);
         if total > limits::RING_SLOTS && first_beyond.is_none() {
             first_beyond = Some(ring.at);
         }

@@ -4,7 +4,7 @@ use super::lines::lines;
 use crate::model::Site;
 
 /// Changed whenever the lines are: two forms must never be taken for one.
-const FORM: &str = "geminus site 2";
+const FORM: &str = "geminus site 3";
 
 /// BLAKE3 over [`lines`].
 ///

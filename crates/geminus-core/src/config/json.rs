@@ -1,6 +1,7 @@
 //! As much JSON as a schema needs, so that this crate needs no JSON library.
 
 /// A JSON value; objects keep their order.
+#[derive(Clone)]
 pub(super) enum Json {
     Text(String),
     Number(u64),

@@ -1,11 +1,19 @@
 //! The one description of the file: parser, hints, JSON Schema and `docs/config.md` all read it.
 
+mod balance;
+mod check;
+mod cluster;
 mod ha;
 
 use std::time::Duration;
 
+use self::balance::{AGENTS, HEALTH, MANAGER, PROPORTIONS};
+use self::check::CHECK;
+use self::cluster::{AFFINITY, CLUSTER, POOL, RULE, SERVER, SERVICE};
 use self::ha::{HA, HOOKS};
-use crate::limits;
+use super::text::Text;
+
+pub(super) use self::check::ADVISORS;
 
 /// A table of the file.
 pub(super) struct Table {
@@ -77,12 +85,43 @@ pub(super) enum Kind {
     Word { words: &'static [Word], reserved: &'static [Reserved] },
     /// A port, a range or any.
     Ports,
+    /// `true` and nothing else.
+    Yes,
+    /// A text of a check.
+    Text(Text),
+    /// One or more texts of a check.
+    Texts(Text),
+    /// Good status codes: a number, a range, or a list of these.
+    Statuses,
+    /// One or more prefixes or addresses.
+    Prefixes,
+    /// A part of the week.
+    Window,
+    /// One or more parts of the week.
+    Windows,
     /// One table.
     Table(&'static Table),
     /// Tables by name.
     Named(&'static Table),
     /// A list of tables.
     List(&'static Table),
+}
+
+impl Kind {
+    /// Whether it is written in brackets.
+    pub(super) fn is_list(&self) -> bool {
+        matches!(
+            self,
+            Self::Addresses
+                | Self::Pairs
+                | Self::Command
+                | Self::Texts(_)
+                | Self::Statuses
+                | Self::Prefixes
+                | Self::Windows
+                | Self::List(_)
+        )
+    }
 }
 
 /// One of the words a key may hold.
@@ -131,6 +170,10 @@ const fn seconds(from: u64, to: u64) -> Kind {
     Kind::Duration { min: Duration::from_secs(from), max: Duration::from_secs(to) }
 }
 
+const fn milliseconds(from: u64, to: u64) -> Kind {
+    Kind::Duration { min: Duration::from_millis(from), max: Duration::from_millis(to) }
+}
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const KI: u32 = 1 << 10;
@@ -173,6 +216,30 @@ pub(super) static FILE: Table = Table {
             doc: "Programs started when something happens.",
             example: "[hooks]",
             also: &["notify", "scripts", "events"],
+        },
+        Key {
+            name: "health",
+            kind: Kind::Table(&HEALTH),
+            presence: Presence::Empty,
+            doc: "How health is judged.",
+            example: "[health]",
+            also: &["checks", "monitor"],
+        },
+        Key {
+            name: "manager",
+            kind: Kind::Table(&MANAGER),
+            presence: Presence::Empty,
+            doc: "How readings become weights.",
+            example: "[manager]",
+            also: &["weights", "balance"],
+        },
+        Key {
+            name: "agents",
+            kind: Kind::Table(&AGENTS),
+            presence: Presence::Empty,
+            doc: "How agents on content hosts are heard.",
+            example: "[agents]",
+            also: &["agent", "metric_server", "metrics"],
         },
         Key {
             name: "tables",
@@ -335,237 +402,27 @@ static TIMEOUTS: Table = Table {
     reserved: &[],
 };
 
-static CLUSTER: Table = Table {
-    noun: "cluster",
-    header: "[cluster.NAME]",
-    doc: "A named set of addresses that clients use; what DNS points at.",
-    keys: &[
-        Key {
-            name: "addresses",
-            kind: Kind::Addresses,
-            presence: Presence::Required,
-            doc: "IPv4 and IPv6 addresses, each in one cluster only. The data plane answers for them: they are on no \
-                  interface of the dispatcher.",
-            example: "addresses = [\"198.51.100.80\"]",
-            also: &["address", "vip", "vips", "ip", "ips", "virtual_ipaddress"],
-        },
-        Key {
-            name: "primary",
-            kind: Kind::NodeName,
-            presence: Presence::Otherwise("the node, if the file has only one"),
-            doc: "Name of the node that is active in normal times.",
-            example: "primary = \"alpha\"",
-            also: &["node", "master", "owner"],
-        },
-        Key {
-            name: "backup",
-            kind: Kind::NodeName,
-            presence: Presence::Otherwise("nobody takes over"),
-            doc: "Name of the node that takes over. Clusters of the same primary and backup fail over together.",
-            example: "backup = \"beta\"",
-            also: &["standby", "secondary", "slave"],
-        },
-        Key {
-            name: "unexposed",
-            kind: Kind::Word {
-                words: &[
-                    Word { word: "drop", doc: "dropped and counted" },
-                    Word { word: "pass", doc: "given to the dispatcher's own stack" },
-                ],
-                reserved: &[],
-            },
-            presence: Presence::Default(Literal::Text("drop")),
-            doc: "What happens to a packet for a port without a service.",
-            example: "unexposed = \"drop\"",
-            also: &["default_action"],
-        },
-        Key {
-            name: "ping",
-            kind: Kind::Flag,
-            presence: Presence::Default(Literal::Flag(true)),
-            doc: "Whether echo requests are answered.",
-            example: "ping = true",
-            also: &["echo", "icmp"],
-        },
-        Key {
-            name: "service",
-            kind: Kind::List(&SERVICE),
-            presence: Presence::Required,
-            doc: "The services.",
-            example: "[[cluster.NAME.service]]",
-            also: &["services", "ports", "listener"],
-        },
-    ],
-    reserved: &[],
-};
-
-static SERVICE: Table = Table {
-    noun: "a service",
-    header: "[[cluster.NAME.service]]",
-    doc: "One port, range of ports or any port, and its protocol. Within a cluster an exact port wins over a range and a \
-          range over any; ranges do not overlap.",
-    keys: &[
-        Key {
-            name: "port",
-            kind: Kind::Ports,
-            presence: Presence::Required,
-            doc: "A number, a range such as `\"8000-8099\"`, or `\"any\"`.",
-            example: "port = 80",
-            also: &["ports", "dport", "listen"],
-        },
-        Key {
-            name: "protocol",
-            kind: Kind::Word {
-                words: &[Word { word: "tcp", doc: "TCP" }, Word { word: "udp", doc: "UDP" }],
-                reserved: &[],
-            },
-            presence: Presence::Default(Literal::Text("tcp")),
-            doc: "The transport protocol.",
-            example: "protocol = \"tcp\"",
-            also: &["proto", "transport"],
-        },
-        Key {
-            name: "method",
-            kind: Kind::Word {
-                words: &[Word {
-                    word: "mac",
-                    doc: "the destination MAC is rewritten: the server is on the same link and has the cluster \
-                          address on `lo` (`geminus host setup`)",
-                }],
-                reserved: &[
-                    Reserved { name: "ipip", doc: "encapsulation in IP" },
-                    Reserved { name: "gue", doc: "encapsulation in UDP" },
-                    Reserved { name: "nat", doc: "address translation" },
-                ],
-            },
-            presence: Presence::Default(Literal::Text("mac")),
-            doc: "How a packet gets to its server. One server entry serves both families of its cluster: the MAC is \
-                  resolved by whichever family the server's address has.",
-            example: "method = \"mac\"",
-            also: &["forward", "forwarding", "lb_kind", "mode"],
-        },
-        Key {
-            name: "select",
-            kind: Kind::Word {
-                words: &[
-                    Word { word: "hash", doc: "by the keyed hash of the flow" },
-                    Word { word: "round-robin", doc: "in turn, by weight" },
-                ],
-                reserved: &[Reserved { name: "least-connections", doc: "by the number of flows" }],
-            },
-            presence: Presence::Default(Literal::Text("hash")),
-            doc: "How the server of a new flow is chosen.",
-            example: "select = \"hash\"",
-            also: &["scheduler", "algorithm", "lb_algo", "balance"],
-        },
-        Key {
-            name: "affinity",
-            kind: Kind::Table(&AFFINITY),
-            presence: Presence::Otherwise("each flow is chosen for itself"),
-            doc: "Whether a client stays with its server.",
-            example: "affinity = { by = \"source\", timeout = \"5m\" }",
-            also: &["sticky", "stickiness", "persistence", "persistence_timeout"],
-        },
-        Key {
-            name: "ring",
-            kind: Kind::Prime { min: limits::RING_MIN, max: limits::RING_MAX },
-            presence: Presence::Default(Literal::Integer(65_537)),
-            doc: "Slots of the Maglev ring, a prime. A hundred for each server keep the balance within a percent.",
-            example: "ring = 65537",
-            also: &["slots", "ring_size", "maglev"],
-        },
-        Key {
-            name: "servers",
-            kind: Kind::List(&SERVER),
-            presence: Presence::Required,
-            doc: "The content hosts; names and addresses are unique within the service.",
-            example: "servers = [{ address = \"198.51.100.21\" }]",
-            also: &["server", "backend", "backends", "real_server", "real_servers", "upstream", "members"],
-        },
-    ],
-    reserved: &[Reserved { name: "check", doc: "health probes" }],
-};
-
-static AFFINITY: Table = Table {
-    noun: "`affinity`",
-    header: "affinity",
-    doc: "Keeps a client with its server for a while: `affinity = { timeout = \"5m\" }` in a service, every key of it optional.",
-    keys: &[
-        Key {
-            name: "by",
-            kind: Kind::Word {
-                words: &[Word { word: "source", doc: "the leading bits of the client's address" }],
-                reserved: &[],
-            },
-            presence: Presence::Default(Literal::Text("source")),
-            doc: "What makes a client.",
-            example: "by = \"source\"",
-            also: &["type", "key"],
-        },
-        Key {
-            name: "prefix",
-            kind: Kind::Integer { min: 0, max: 32 },
-            presence: Presence::Default(Literal::Integer(32)),
-            doc: "Leading bits of an IPv4 source that make one client.",
-            example: "prefix = 32",
-            also: &["prefix4", "mask", "netmask"],
-        },
-        Key {
-            name: "prefix6",
-            kind: Kind::Integer { min: 0, max: 128 },
-            presence: Presence::Default(Literal::Integer(64)),
-            doc: "Leading bits of an IPv6 source that make one client.",
-            example: "prefix6 = 64",
-            also: &["mask6"],
-        },
-        Key {
-            name: "timeout",
-            kind: seconds(1, 12 * HOUR),
-            presence: Presence::Default(Literal::Text("5m")),
-            doc: "How long after its last new flow a client is remembered.",
-            example: "timeout = \"5m\"",
-            also: &["ttl", "time"],
-        },
-    ],
-    reserved: &[],
-};
-
-static SERVER: Table = Table {
-    noun: "a server",
-    header: "servers",
-    doc: "The content hosts behind a service: `servers = [{ address = \"198.51.100.21\" }, …]`, one table each.",
-    keys: &[
-        Key {
-            name: "name",
-            kind: Kind::Name,
-            presence: Presence::Otherwise("the address"),
-            doc: "The same name in several services is the same host to `geminus drain` and `geminus weight`.",
-            example: "name = \"web1\"",
-            also: &["id", "host"],
-        },
-        Key {
-            name: "address",
-            kind: Kind::Address,
-            presence: Presence::Required,
-            doc: "Where it is reached. A node's own address makes that node collocated: it serves its share itself.",
-            example: "address = \"198.51.100.21\"",
-            also: &["ip", "addr", "addresses"],
-        },
-        Key {
-            name: "weight",
-            kind: Kind::Integer { min: 0, max: limits::WEIGHT_MAX as u32 },
-            presence: Presence::Default(Literal::Integer(1)),
-            doc: "Share of new flows. 0: no new flows.",
-            example: "weight = 10",
-            also: &["share"],
-        },
-    ],
-    reserved: &[Reserved { name: "check", doc: "health probes" }],
-};
-
 /// Every table, in the order of the reference.
-pub(super) static ALL: [&Table; 11] =
-    [&FILE, &SITE, &NODE, &HA, &HOOKS, &TABLES, &TIMEOUTS, &CLUSTER, &SERVICE, &AFFINITY, &SERVER];
+pub(super) static ALL: [&Table; 18] = [
+    &FILE,
+    &SITE,
+    &NODE,
+    &HA,
+    &HOOKS,
+    &HEALTH,
+    &MANAGER,
+    &PROPORTIONS,
+    &AGENTS,
+    &TABLES,
+    &TIMEOUTS,
+    &CLUSTER,
+    &SERVICE,
+    &CHECK,
+    &AFFINITY,
+    &SERVER,
+    &POOL,
+    &RULE,
+];
 
 #[cfg(test)]
 mod tests {

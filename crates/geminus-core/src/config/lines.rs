@@ -6,21 +6,25 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::quantity::{duration_text, size_text};
+use super::words;
 use crate::limits;
 use crate::model::{
-    Affinity, Announce, Cluster, Ha, Method, Node, Path, Protocol, Recovery, Select, Server, Service, Site,
-    Tables, Timeouts, Timers, Unexposed,
+    Affinity, Agents, Announce, Cluster, Ha, Health, Manager, Method, Node, Path, Protocol, Recovery, Select,
+    Server, Service, Site, Tables, Timeouts, Timers, Unexposed,
 };
 
 /// Every fact that must be the same on every dispatcher, a line each, sorted.
 ///
-/// Hooks and the files of keys may differ from node to node and are not in it. No name holds a blank, so no two sites
-/// share their lines.
+/// Hooks and the files of keys may differ from node to node and are not in it. No name holds a blank and every other text
+/// is in quotes, so no two sites share their lines.
 pub fn lines(site: &Site) -> Vec<String> {
-    let Site { key_file: _, nodes, ha, tables, timeouts, clusters, .. } = site;
+    let Site { key_file: _, nodes, ha, health, manager, agents, tables, timeouts, clusters } = site;
     let mut facts = Facts::default();
     facts.ha(ha);
     facts.paths(&ha.paths);
+    facts.health(health);
+    facts.manager(manager);
+    facts.agents(agents);
     facts.tables(tables);
     facts.timeouts(timeouts);
     nodes.iter().for_each(|node| facts.node(node));
@@ -122,6 +126,30 @@ impl Facts {
         }
     }
 
+    fn health(&mut self, health: &Health) {
+        let Health { panic_below, slow_start, damping, certificate_days } = *health;
+        self.say(format!("health: panic_below {panic_below}"));
+        self.durations("health", [("slow_start", slow_start), ("damping", damping)]);
+        self.say(format!("health: certificate_days {certificate_days}"));
+    }
+
+    fn manager(&mut self, manager: &Manager) {
+        let Manager { interval, proportions: [active, new, latency, load], sensitivity, smoothing, bound } =
+            *manager;
+        self.durations("manager", [("interval", interval)]);
+        self.say(format!("manager: proportions active {active}, new {new}, latency {latency}, load {load}"));
+        self.say(format!("manager: sensitivity {sensitivity}"));
+        self.say(format!("manager: smoothing {smoothing}"));
+        self.say(format!("manager: bound {bound}"));
+    }
+
+    fn agents(&mut self, agents: &Agents) {
+        let Agents { enabled, port, timeout, key_file: _ } = agents;
+        self.say(format!("agents: enabled {enabled}"));
+        self.say(format!("agents: port {port}"));
+        self.durations("agents", [("timeout", *timeout)]);
+    }
+
     fn tables(&mut self, tables: &Tables) {
         let Tables { flows, provisional, affinity, tuples } = *tables;
         for (name, size) in [("flows", flows), ("provisional", provisional), ("affinity", affinity)] {
@@ -157,7 +185,23 @@ impl Facts {
     }
 
     fn service(&mut self, cluster: &str, service: &Service) {
-        let Service { protocol, ports, method, select, affinity, ring_slots, servers, .. } = service;
+        let Service {
+            protocol,
+            ports,
+            method,
+            select,
+            affinity,
+            ring_slots,
+            servers,
+            check,
+            on_down,
+            managed,
+            pools,
+            rules,
+            sorry,
+            allow,
+            deny,
+        } = service;
         let protocol = match protocol {
             Protocol::Tcp => "tcp",
             Protocol::Udp => "udp",
@@ -166,15 +210,44 @@ impl Facts {
         self.say(format!("{place}: method {}", method_word(*method)));
         self.say(format!("{place}: select {}", select_word(*select)));
         self.say(format!("{place}: ring {ring_slots}"));
-        if let Some(Affinity { prefix4, prefix6, timeout, .. }) = affinity {
+        self.say(format!("{place}: check {}", words::check(check.as_ref())));
+        self.say(format!("{place}: on_down {}", on_down.word()));
+        self.say(format!("{place}: weights {}", if *managed { "managed" } else { "fixed" }));
+        if let Some(Affinity { prefix4, prefix6, timeout, group }) = affinity {
             let timeout = duration_text(*timeout);
+            let group = group.iter().map(|group| format!(", group {group}")).collect::<String>();
             self.say(format!(
-                "{place}: affinity by source, prefix {prefix4}, prefix6 {prefix6}, timeout {timeout}"
+                "{place}: affinity by source, prefix {prefix4}, prefix6 {prefix6}, timeout {timeout}{group}"
             ));
         }
-        for Server { name, address, weight, .. } in servers {
-            self.say(format!("{place}: server {name} at {address}, weight {weight}"));
+        pools.iter().for_each(|pool| self.say(format!("{place}: pool {pool}")));
+        for (number, rule) in rules.iter().enumerate() {
+            self.say(format!("{place}: rule {number}: {}", words::rule(service, rule)));
         }
+        sorry.iter().for_each(|sorry| self.say(format!("{place}: sorry {}", words::pool(service, *sorry))));
+        allow.iter().for_each(|client| self.say(format!("{place}: allow {client}")));
+        deny.iter().for_each(|client| self.say(format!("{place}: deny {client}")));
+        for server in servers {
+            self.server(&place, service, server);
+        }
+    }
+
+    fn server(&mut self, place: &str, service: &Service, server: &Server) {
+        let Server { name, address, weight, pool, fixed, sticky, maintenance } = server;
+        let mut line = format!("{place}: server {name} at {address}, weight {weight}");
+        if *pool != 0 {
+            line += &format!(", pool {}", words::pool(service, *pool));
+        }
+        if *fixed {
+            line += ", fixed";
+        }
+        if !*sticky {
+            line += ", not sticky";
+        }
+        if !maintenance.is_empty() {
+            line += &format!(", maintenance {}", words::windows(maintenance));
+        }
+        self.say(line);
     }
 }
 

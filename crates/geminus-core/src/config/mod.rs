@@ -17,12 +17,17 @@ mod keys;
 mod lines;
 mod nearest;
 mod position;
+mod prefix;
 mod quantity;
 mod read;
 mod reference;
 mod scalar;
 mod schema;
+mod status;
 mod syntax;
+mod text;
+mod window;
+pub(crate) mod words;
 
 use toml::de::DeTable;
 

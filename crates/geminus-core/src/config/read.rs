@@ -9,6 +9,7 @@ use super::finding::{FindingKind, Problem, Quoted, Report};
 use super::keys::{self, Key, Kind, Presence, Table};
 use super::nearest::nearest;
 use super::scalar::{self, Raw, Scalar, interpret, later_version, mistyped};
+use super::status;
 
 /// A value and the byte it starts at.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,21 @@ pub(super) enum Slot {
     Named(Vec<(At<String>, Node)>),
     /// A list of tables.
     List(Vec<Node>),
+}
+
+impl Slot {
+    /// Where it starts, as far as that was kept.
+    fn at(&self) -> Option<usize> {
+        match self {
+            Self::Absent | Self::Bad => None,
+            Self::One(value) => Some(value.at),
+            Self::Many(values) => values.first().map(|value| value.at),
+            Self::Pairs(pairs) => pairs.first().map(|pair| pair.at),
+            Self::Table(node) => Some(node.at),
+            Self::Named(nodes) => nodes.first().map(|(name, _)| name.at),
+            Self::List(nodes) => nodes.first().map(|node| node.at),
+        }
+    }
 }
 
 /// One table of the file.
@@ -74,6 +90,14 @@ impl Node {
             Slot::Pairs(pairs) => pairs,
             _ => &[],
         }
+    }
+
+    /// The keys that the file has, and where their values are; none of a refused one.
+    ///
+    /// Only for tables whose keys have no default: a default counts as written.
+    pub(super) fn written(&self) -> impl Iterator<Item = (&'static str, Option<usize>)> {
+        let keys = self.spec.keys.iter().zip(&self.slots);
+        keys.filter(|(_, slot)| !matches!(slot, Slot::Absent)).map(|(key, slot)| (key.name, slot.at()))
     }
 
     pub(super) fn table(&self, name: &str) -> Option<&Self> {
@@ -200,8 +224,16 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
         (Kind::List(spec), DeValue::Array(entries)) if !entries.is_empty() => {
             Slot::List(list(key, spec, entries, scope, report))
         }
-        (Kind::Addresses, DeValue::Array(entries)) if !entries.is_empty() => {
-            Slot::Many(addresses(key, entries, report))
+        (Kind::Addresses | Kind::Prefixes | Kind::Windows | Kind::Texts(_), DeValue::Array(entries))
+            if !entries.is_empty() =>
+        {
+            Slot::Many(values(key, entries, report))
+        }
+        (Kind::Statuses, DeValue::Array(entries)) if !entries.is_empty() => {
+            match statuses(key, entries, report) {
+                Some(value) => Slot::One(At { value, at }),
+                None => Slot::Bad,
+            }
         }
         (Kind::Pairs, DeValue::Array(entries)) if !entries.is_empty() => {
             Slot::Pairs(pairs(key, entries, report))
@@ -212,7 +244,7 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
                 None => Slot::Bad,
             }
         }
-        (Kind::List(_) | Kind::Addresses | Kind::Pairs | Kind::Command, DeValue::Array(_)) => {
+        (kind, DeValue::Array(entries)) if kind.is_list() && entries.is_empty() => {
             let message = format!("{} has an empty `{}`", scope.label(), key.name);
             let hint = scope.example(key);
             report.error(at, FindingKind::Missing, Problem::new(message).hint(hint));
@@ -229,7 +261,7 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
             report.error(at, kind, problem.hint(scope.example(key)));
             Slot::Bad
         }
-        (Kind::Addresses | Kind::Pairs | Kind::Command, value) => {
+        (kind, value) if kind.is_list() && !matches!(kind, Kind::Statuses) => {
             let (kind, problem) = mistyped(key, raw(value));
             report.error(at, kind, problem);
             Slot::Bad
@@ -241,7 +273,8 @@ fn slot(key: &Key, at: usize, value: &DeValue<'_>, scope: &Scope<'_>, report: &m
     }
 }
 
-fn addresses(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<At<Scalar>> {
+/// The entries of a list of texts that mean something.
+fn values(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<At<Scalar>> {
     let mut values = Vec::with_capacity(entries.len());
     for entry in entries.iter() {
         let at = entry.span().start;
@@ -250,17 +283,41 @@ fn addresses(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<A
                 values.extend(one(key, at, entry.get_ref(), report).map(|value| At { value, at }));
             }
             other => {
-                let message =
-                    format!("an entry of `{}` is {}, expected an address", key.name, raw(other).noun());
-                report.error(at, FindingKind::Type, Problem::new(message).hint(key.example));
+                report.error(at, FindingKind::Type, no_entry(key, other));
             }
         }
     }
     values
 }
 
+fn no_entry(key: &Key, value: &DeValue<'_>) -> Problem {
+    let wanted = scalar::entry_wanted(&key.kind);
+    Problem::new(format!("an entry of `{}` is {}, expected {wanted}", key.name, raw(value).noun()))
+        .hint(key.example)
+}
+
+/// All entries of a list of status codes as one value.
+fn statuses(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Option<Scalar> {
+    let mut ranges = Vec::with_capacity(entries.len());
+    for entry in entries.iter() {
+        let at = entry.span().start;
+        match status::read(key, raw(entry.get_ref())) {
+            Some(Ok(range)) => ranges.push(range),
+            Some(Err((kind, problem))) => report.error(at, kind, problem),
+            None => report.error(at, FindingKind::Type, no_entry(key, entry.get_ref())),
+        }
+    }
+    if let Some(beyond) = entries.get(status::MOST) {
+        let problem = Problem::new(format!("`{}` has {} entries", key.name, entries.len()));
+        let problem = problem.hint(format!("at most {}", status::MOST));
+        report.error(beyond.span().start, FindingKind::Limit, problem);
+        return None;
+    }
+    (ranges.len() == entries.len()).then_some(Scalar::Statuses(ranges))
+}
+
 fn pairs(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<At<[At<IpAddr>; 2]>> {
-    let mut values = Vec::with_capacity(entries.len());
+    let mut pairs = Vec::with_capacity(entries.len());
     for entry in entries.iter() {
         let at = entry.span().start;
         let mut refuse = |kind, message: String| {
@@ -268,9 +325,9 @@ fn pairs(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<At<[A
         };
         match entry.get_ref() {
             DeValue::Array(pair) if pair.len() == 2 => {
-                let ends: Vec<_> = addresses(key, pair, report).iter().filter_map(as_address).collect();
+                let ends: Vec<_> = values(key, pair, report).iter().filter_map(as_address).collect();
                 if let [one, other] = ends[..] {
-                    values.push(At { value: [one, other], at });
+                    pairs.push(At { value: [one, other], at });
                 }
             }
             DeValue::Array(pair) => {
@@ -285,7 +342,7 @@ fn pairs(key: &Key, entries: &DeArray<'_>, report: &mut Report<'_>) -> Vec<At<[A
             }
         }
     }
-    values
+    pairs
 }
 
 /// An address and where it stands.
@@ -413,14 +470,27 @@ fn stranger(
     let alias = spec.keys.iter().find(|key| key.also.contains(&name)).map(|key| key.name);
     let known =
         spec.keys.iter().map(|key| key.name).chain(spec.reserved.iter().map(|reserved| reserved.name));
-    let meant = alias.or_else(|| nearest(name, known));
-    let hint = match meant {
-        Some(meant) => format!("did you mean `{meant}`"),
-        None => way_out(name, value, scope),
+    let around = around(name, scope);
+    let meant = alias.or_else(|| nearest(name, known).filter(|_| around.is_none()));
+    let hint = match (meant, around) {
+        (Some(meant), _) => format!("did you mean `{meant}`"),
+        (None, Some(home)) => format!("`{name}` belongs in {home}"),
+        (None, None) => way_out(name, value, scope),
     };
     let message = format!("unknown key {} in {}", Quoted(name), scope.label());
     report.error(at, FindingKind::UnknownKey, Problem::new(message).hint(hint));
     meant.and_then(|meant| spec.index(meant))
+}
+
+/// The table around this one, or directly in it, that has a key of this name.
+fn around(name: &str, scope: &Scope<'_>) -> Option<&'static str> {
+    let mut outer = std::iter::successors(scope.parent, |scope| scope.parent).map(|scope| scope.spec);
+    let mut inner = scope.spec.keys.iter().filter_map(|key| match key.kind {
+        Kind::Table(spec) | Kind::Named(spec) | Kind::List(spec) => Some(spec),
+        _ => None,
+    });
+    let has = |table: &&'static Table| table.index(name).is_some() && !table.header.is_empty();
+    outer.find(has).or_else(|| inner.find(has)).map(Table::place)
 }
 
 /// The hint for a key that resembles none of the table's.

@@ -8,6 +8,7 @@ use crate::limits;
 
 const MINIMAL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/minimal.toml"));
 const FULL: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/site.toml"));
+const CHECKS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/checks.toml"));
 
 /// The reference of the configuration as Markdown: `docs/config.md`.
 pub fn reference_markdown() -> String {
@@ -55,6 +56,28 @@ fn values() -> String {
         ),
         ("size", "`65536`, `\"64Ki\"`, `\"1Mi\"`", "A power of two; `Ki` is 1024, `Mi` is 1024 `Ki`."),
         ("port", "`80`, `\"8000-8099\"`, `\"any\"`", "1 to 65535; a range includes both ends."),
+        (
+            "prefix",
+            "`\"203.0.113.0/24\"`, `\"203.0.113.7\"`",
+            "An address and how many of its bits count; the bits behind them are 0. An address alone is that one.",
+        ),
+        (
+            "days and times",
+            "`\"sun 03:00-05:00\"`, `\"mon-fri 22:00-06:00\"`, `\"sat,sun 00:00-24:00\"`, `\"daily 02:00-02:30\"`",
+            "By the dispatcher's local clock. The days are those it begins on; an end that is not after the beginning is \
+             on the next day.",
+        ),
+        (
+            "bytes",
+            "`'status\\x00\\n'`",
+            "Visible ASCII and blanks as they are; the rest by `\\n`, `\\r`, `\\t`, `\\\\`, or `\\x` and two hexadecimal digits. \
+             In single quotes, TOML leaves backslashes alone.",
+        ),
+        (
+            "status codes",
+            "`200`, `\"200-399\"`, `[200, \"301-302\"]`",
+            "A code, a range with both ends, or a list of these.",
+        ),
     ];
     let mut text = "## How values are written\n\n| value | as | meaning |\n|---|---|---|\n".to_string();
     for (value, written, meaning) in rows {
@@ -99,6 +122,13 @@ fn value(key: &Key) -> String {
             words.iter().map(|word| format!("`\"{}\"`", word.word)).collect::<Vec<_>>().join(", ")
         }
         Kind::Ports => "port".to_string(),
+        Kind::Yes => "`true`".to_string(),
+        Kind::Text(text) => text.value().to_string(),
+        Kind::Texts(text) => format!("list of {}", text.value()),
+        Kind::Statuses => "status codes".to_string(),
+        Kind::Prefixes => "list of prefixes".to_string(),
+        Kind::Window => "days and times".to_string(),
+        Kind::Windows => "list of days and times".to_string(),
         Kind::Table(table) | Kind::Named(table) => format!("table, see [below](#{})", anchor(table)),
         Kind::List(table) => format!("list of tables, see [below](#{})", anchor(table)),
     }
@@ -143,11 +173,22 @@ fn rules() -> String {
      - `paths` where not exactly two nodes share clusters; a path whose ends are of two families, of the wrong node, of a \
      cluster, or the end of another path; no `paths` where the node addresses of partners are of two families\n\
      - a reach target that is an address of a node, a cluster or a path, or there twice\n\
-     - probes that take longer than `confirm` (1 ms each), and a `lease` no longer than `heartbeat` × `suspect` + `confirm`\n\n\
+     - probes that take longer than `confirm` (1 ms each), and a `lease` no longer than `heartbeat` × `suspect` + `confirm`\n\
+     - a check with no advisor or several, or with a key of another advisor; without a `port` where the service has not \
+     exactly one, unless it is `ping`, `exec` or `none`; `exec` by the clients' road; a `fast_interval` longer than \
+     `interval`, or a `connect` longer than `timeout`; a `body` in the answer to `HEAD`\n\
+     - a `pool` called `main` or like another of its service; a rule or `sorry` that names no pool of the service; a rule \
+     with no condition or several, or by the load of the main pool that leads to it; a prefix in two rules of a service, \
+     twice in a list, or in `allow` and `deny`\n\
+     - services of one affinity group that differ in servers, `prefix`, `prefix6` or `timeout`\n\
+     - `proportions` that are not 100 together; agents that are heard on the port of `[ha]`, or without a `key_file` to \
+     know them by\n\n\
      Warned about:\n\n\
      - a service whose servers all have weight 0: nobody serves it\n\
      - a ring with fewer than 100 slots for each server: shares drift from the weights\n\
-     - several nodes and no `key_file`: each chooses servers in its own way\n"
+     - several nodes and no `key_file`: each chooses servers in its own way\n\
+     - a pool that no rule and no `sorry` names; an affinity group of one service\n\
+     - more than 10000 checks a second\n"
         .to_string()
 }
 
@@ -177,15 +218,23 @@ fn bounds() -> String {
         ("nodes", limits::NODES),
         ("clusters", limits::CLUSTERS),
         ("cluster addresses", limits::ADDRESSES),
-        ("services", limits::SERVICES),
+        ("services and further pools", limits::SERVICES),
         ("servers in one service", limits::SERVERS_PER_SERVICE),
         ("servers in all services", limits::SERVERS),
         ("ranges of ports in one cluster, any port included", limits::RANGES_PER_CLUSTER),
-        ("ring slots in all services", limits::RING_SLOTS as usize),
+        ("ring slots in all services, once for each of their pools", limits::RING_SLOTS as usize),
         ("groups of clusters with one primary and backup", limits::GROUPS),
         ("paths, and partners of one node", limits::PATHS),
         ("reach targets", limits::REACH),
-        ("words of a hook", limits::COMMAND_WORDS),
+        ("words of a hook, and of the program of a check", limits::COMMAND_WORDS),
+        ("further pools of one service", limits::POOLS_PER_SERVICE),
+        ("rules of one service", limits::RULES_PER_SERVICE),
+        ("prefixes in all rules, `allow` and `deny`", limits::PREFIXES),
+        ("services in one affinity group", limits::SERVICES_PER_GROUP),
+        ("times of maintenance of one server", limits::WINDOWS),
+        ("further headers of one check", limits::CHECK_HEADERS),
+        ("bytes of a path, a header or a datagram of a check", limits::CHECK_TEXT),
+        ("bytes of `body` or `answer`", limits::CHECK_PHRASE),
         ("MiB of file", limits::CONFIG_BYTES >> 20),
     ];
     let mut text = "## Bounds\n\n| at most | |\n|---|---|\n".to_string();
@@ -198,6 +247,6 @@ fn bounds() -> String {
 fn full_example() -> String {
     format!(
         "## Every key in one file\n\nThere are smaller ones beside it in `examples/`: `pair.toml`, `mutual.toml`, \
-         `collocated.toml`.\n\n```toml\n{FULL}```\n"
+         `collocated.toml`.\n\n```toml\n{FULL}```\n\n## Every kind of check\n\n```toml\n{CHECKS}```\n"
     )
 }

@@ -9,8 +9,9 @@ use super::finding::{FindingKind, Problem, Quoted};
 use super::keys::{Key, Kind, Literal, Reserved, Word};
 use super::nearest::{nearest, powers_of_two_around};
 use super::quantity::{duration, duration_text, size, size_text};
+use super::{prefix, status, text, window};
 use crate::limits;
-use crate::model::Ports;
+use crate::model::{Ports, Prefix, Window};
 use crate::ring::{is_prime, nearest_primes};
 
 /// A value as the TOML parser hands it over.
@@ -62,12 +63,19 @@ pub(super) enum Scalar {
     Ports(Ports),
     /// A program and its arguments.
     Command(Vec<String>),
+    Bytes(Vec<u8>),
+    /// Name and value.
+    Header(String, String),
+    /// First and last of each range.
+    Statuses(Vec<(u16, u16)>),
+    Prefix(Prefix),
+    Window(Window),
 }
 
 /// Why a value is refused.
 pub(super) type Refusal = (FindingKind, Problem);
 
-fn refuse(message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+pub(super) fn refuse(message: impl Into<String>, hint: impl Into<String>) -> Refusal {
     (FindingKind::Value, Problem::new(message).hint(hint))
 }
 
@@ -95,8 +103,21 @@ pub(super) fn interpret(key: &Key, raw: Raw<'_>) -> Result<Scalar, Refusal> {
         }
         (Kind::Ports, Raw::Text(text)) => ports(text).map(Scalar::Ports),
         (Kind::Ports, Raw::Integer(number)) => port(number).map(|port| Scalar::Ports(Ports::Exact(port))),
+        (Kind::Yes, Raw::Flag(flag)) => yes(key, flag).map(Scalar::Flag),
+        (Kind::Text(kind) | Kind::Texts(kind), Raw::Text(text)) => text::read(key, *kind, text),
+        (Kind::Statuses, raw) => match status::read(key, raw) {
+            Some(range) => range.map(|range| Scalar::Statuses(vec![range])),
+            None => Err(mistyped(key, raw)),
+        },
+        (Kind::Prefixes, Raw::Text(text)) => prefix::read(text).map(Scalar::Prefix),
+        (Kind::Window | Kind::Windows, Raw::Text(text)) => window::read(key, text).map(Scalar::Window),
         _ => Err(mistyped(key, raw)),
     }
+}
+
+fn yes(key: &Key, flag: bool) -> Result<bool, Refusal> {
+    let hint = || format!("leave it out, or {}", key.example);
+    if flag { Ok(true) } else { Err(refuse(format!("`{}` is false", key.name), hint())) }
 }
 
 /// A value of another type than the key has; where the right one can be told, the hint spells it.
@@ -108,11 +129,14 @@ pub(super) fn mistyped(key: &Key, raw: Raw<'_>) -> Refusal {
         (Kind::Integer { .. } | Kind::Prime { .. }, Raw::Text(text)) if text.parse::<u32>().is_ok() => {
             format!("without quotes: {} = {text}", key.name)
         }
-        (Kind::Flag, Raw::Text(text @ ("true" | "false"))) => {
+        (Kind::Flag | Kind::Yes, Raw::Text(text @ ("true" | "false"))) => {
             format!("without quotes: {} = {text}", key.name)
         }
         (Kind::Addresses, Raw::Text(text)) if text.parse::<IpAddr>().is_ok() => {
             format!("in brackets: {} = [\"{text}\"]", key.name)
+        }
+        (Kind::Prefixes | Kind::Windows | Kind::Texts(_), Raw::Text(text)) if interpret(key, raw).is_ok() => {
+            format!("in brackets: {} = [{text:?}]", key.name)
         }
         (Kind::Command, Raw::Text(text)) if text.starts_with('/') && command(key, [text]).is_ok() => {
             let words: Vec<_> = text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
@@ -145,9 +169,28 @@ pub(super) fn wanted(kind: &Kind) -> String {
             words.join(" or ")
         }
         Kind::Ports => "a port, a range or \"any\"".to_string(),
+        Kind::Yes => "true".to_string(),
+        Kind::Text(text) => text.noun().to_string(),
+        Kind::Texts(_) => "a list of texts".to_string(),
+        Kind::Statuses => "a status code, a range or a list of them".to_string(),
+        Kind::Prefixes => "a list of prefixes".to_string(),
+        Kind::Window => "days and times".to_string(),
+        Kind::Windows => "a list of days and times".to_string(),
         Kind::Table(_) => "a table".to_string(),
         Kind::Named(_) => "tables with names".to_string(),
         Kind::List(_) => "a list of tables".to_string(),
+    }
+}
+
+/// What one entry of a kind that is a list of values holds, in words.
+pub(super) fn entry_wanted(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Addresses | Kind::Pairs => "an address",
+        Kind::Prefixes => "a prefix or an address",
+        Kind::Windows => "days and times",
+        Kind::Texts(text) => text.noun(),
+        Kind::Statuses => "a status code or a range",
+        _ => "a string",
     }
 }
 
@@ -167,7 +210,7 @@ pub(super) fn name(text: &str) -> Result<String, Refusal> {
     Ok(text.to_string())
 }
 
-fn character_noun(character: char) -> String {
+pub(super) fn character_noun(character: char) -> String {
     match character {
         ' ' => "a space".to_string(),
         '\t' => "a tab".to_string(),

@@ -2,6 +2,7 @@
 
 use super::json::Json;
 use super::keys::{self, Key, Kind, Literal, Presence, Table};
+use super::{prefix, status, window};
 use crate::limits;
 
 const NAME: &str = "^[A-Za-z0-9._-]{1,64}$";
@@ -80,6 +81,18 @@ fn shape(kind: &'static Kind) -> Vec<(&'static str, Json)> {
             vec![("enum", Json::List(words.iter().map(|word| word.word.into()).collect()))]
         }
         Kind::Ports => either(range(1, u16::MAX.into()), pattern(RANGE)),
+        Kind::Yes => vec![("enum", Json::List(vec![Json::Flag(true)]))],
+        Kind::Text(text) => pattern(text.pattern()),
+        Kind::Texts(text) => some(Json::Object(pattern(text.pattern())), limits::CHECK_HEADERS),
+        Kind::Statuses => {
+            let code =
+                either(range(status::CODES.0.into(), status::CODES.1.into()), pattern(status::PATTERN));
+            let list = some(Json::Object(code.clone()), status::MOST);
+            either(code, list)
+        }
+        Kind::Prefixes => some(Json::Object(pattern(prefix::PATTERN)), limits::PREFIXES),
+        Kind::Window => pattern(window::PATTERN),
+        Kind::Windows => some(Json::Object(pattern(window::PATTERN)), limits::WINDOWS),
         Kind::Table(table) => object(table),
         Kind::Named(table) => named(table),
         Kind::List(table) => some(Json::Object(object(table)), limits::SERVERS_PER_SERVICE),

@@ -193,7 +193,7 @@ mod tests {
         let site = |text: &str| config::parse(text, "f").unwrap_or_else(|errors| panic!("{errors}"));
         let before = site(MUTUAL);
         let after = MUTUAL
-            .replace("profile = \"fast\"", "port = 4871\nannounce = \"virtual-mac\"\nrecovery = \"manual\"\nstable = \"1m\"")
+            .replace("profile = \"fast\"", "port = 4872\nannounce = \"virtual-mac\"\nrecovery = \"manual\"\nstable = \"1m\"")
             .replace("[ha]", "[hooks]\nduel = [\"/bin/true\"]\n[ha]\nkey_file = \"/k\"\nalso_accept = \"/o\"\nalone_after = \"1m\"")
             .replace("  [\"2001:db8:2::1\", \"2001:db8:2::2\"],\n", "")
             .replace("\"198.51.100.1\", ", "")
@@ -203,7 +203,7 @@ mod tests {
             [
                 "heartbeat 10 ms -> 50 ms",
                 "confirm 15 ms -> 50 ms",
-                "port of partners 4870 -> 4871",
+                "port of partners 4870 -> 4872",
                 "announce gratuitous -> virtual-mac",
                 "key file of heartbeats none -> /k",
                 "other key file of heartbeats none -> /o",

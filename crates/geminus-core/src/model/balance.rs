@@ -158,6 +158,30 @@ pub enum DnsRecord {
     Soa,
 }
 
+impl DnsRecord {
+    /// The word used in configuration and output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Mx => "MX",
+            Self::Txt => "TXT",
+            Self::Ns => "NS",
+            Self::Soa => "SOA",
+        }
+    }
+}
+
+impl Via {
+    /// The word used in configuration and output.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Server => "server",
+        }
+    }
+}
+
 impl Advisor {
     /// The word used in configuration and output.
     pub const fn word(&self) -> &'static str {
@@ -230,6 +254,35 @@ pub struct Window {
     pub from: u16,
     /// Minute of the day it ends before, 0 to 1 440; not after `from`: on the next day.
     pub to: u16,
+}
+
+/// What configuration and output call the pool that has no name.
+pub const MAIN_POOL: &str = "main";
+
+/// The days of the week as configuration and output call them; bit 0 of [`Window::days`] is the first.
+pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+impl std::fmt::Display for Window {
+    /// As the configuration reads it: `mon-fri 22:00-06:00`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let on = |day: usize| day < DAYS.len() && self.days & 1 << day != 0;
+        if self.days & 0x7f == 0x7f {
+            f.write_str("daily")?;
+        } else {
+            let mut separator = "";
+            for first in (0..DAYS.len()).filter(|&day| on(day) && (day == 0 || !on(day - 1))) {
+                let last = (first..DAYS.len()).take_while(|&day| on(day)).last().unwrap_or(first);
+                match last - first {
+                    0 => write!(f, "{separator}{}", DAYS[first])?,
+                    1 => write!(f, "{separator}{},{}", DAYS[first], DAYS[last])?,
+                    _ => write!(f, "{separator}{}-{}", DAYS[first], DAYS[last])?,
+                }
+                separator = ",";
+            }
+        }
+        let (from, to) = (self.from, self.to);
+        write!(f, " {:02}:{:02}-{:02}:{:02}", from / 60, from % 60, to / 60, to % 60)
+    }
 }
 
 /// Which pool new flows go to. The first rule of a service that holds decides, those about clients before all others.

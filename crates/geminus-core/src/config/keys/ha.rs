@@ -1,12 +1,6 @@
 //! The tables of high availability: `[ha]` and `[hooks]`.
 
-use std::time::Duration;
-
-use super::{HOUR, Key, Kind, Literal, MINUTE, Presence, Table, Word, seconds};
-
-const fn milliseconds(from: u64, to: u64) -> Kind {
-    Kind::Duration { min: Duration::from_millis(from), max: Duration::from_millis(to) }
-}
+use super::{HOUR, Key, Kind, Literal, MINUTE, Presence, Table, Word, milliseconds, seconds};
 
 const OF_PROFILE: Presence = Presence::Otherwise("that of the profile");
 
@@ -214,10 +208,10 @@ pub(super) static HOOKS: Table = Table {
         hook!("partner-down", "A partner is not heard any more."),
         hook!("path-up", "Something comes by a path again."),
         hook!("path-down", "Nothing comes by a path any more."),
-        hook!("server-up", "The way to a server is known again."),
-        hook!("server-down", "The way to a server is not known any more."),
-        hook!("pool-empty", "No server of a pool is up."),
-        hook!("pool-full", "A pool is over its bound, and another takes its new flows."),
+        hook!("server-up", "A server is up again: the way to it is known and its checks are good."),
+        hook!("server-down", "A server is down: its checks fail, or the way to it is not known any more."),
+        hook!("pool-empty", "No server of a pool is up any more."),
+        hook!("pool-full", "The main pool is past the bound of a rule: new flows go to another."),
         hook!("config-differs", "A partner has another configuration."),
         hook!("address-claimed", "Another machine answers for a cluster address."),
         hook!("duel", "Both partners were active for the same clusters; one of them has yielded."),
