@@ -11,6 +11,7 @@
 use std::env;
 
 use geminus_core::model::Site;
+use geminus_core::plan::Sources;
 use geminus_fixtures::fixture::Step;
 use geminus_fixtures::random::{Frames, Random};
 use geminus_fixtures::snapshot::{Memory, each_way, seen};
@@ -18,7 +19,7 @@ use geminus_fixtures::stage::{Home, HostHome, Stage, hex};
 use geminus_fixtures::{entries, ground, list, twin};
 use geminus_packet::flow::{Bucket, Found, WAYS};
 use geminus_packet::heap::Sizes;
-use geminus_packet::tables::{Server, Service, Tables};
+use geminus_packet::tables::{Address, Server, Service, Source, SourceKey, Tables};
 use geminus_packet::verdict::reasons;
 
 use crate::home::{self, KernelHome};
@@ -205,6 +206,12 @@ impl Twins {
 
     /// Lets something happen to both.
     fn happen(&mut self, random: &mut Random) {
+        if random.below(16) == 0 {
+            let is_there = random.below(3) > 0;
+            lay_down(self.host.home.tables(), is_there);
+            lay_down(self.kernel.home.tables(), is_there);
+            return;
+        }
         let step = event(random);
         if let Step::Seconds(seconds) = step {
             // The host's clock for both: entries are as old as the host says.
@@ -250,6 +257,22 @@ fn event(random: &mut Random) -> Step {
         16..20 => Step::Write(random.one(&writes)),
         5..9 => Step::Reload(random.one(&changes)),
         _ => Step::Seconds(random.one(&[1, 2, 30, 59, 60, 61, 1800, 3599, 3600, 3601, 20_000])),
+    }
+}
+
+/// Something is laid down of two of the six clients of every service, or nothing of any.
+fn lay_down(tables: &(impl Tables + Sources), is_there: bool) {
+    entries::select_all(tables, Service::SOURCES, is_there);
+    tables.laid_down().into_iter().for_each(|(key, _)| tables.take_up(key));
+    let services = (0..).take_while(|&number| is_there && tables.service(number).is_some());
+    for service in services {
+        for client in [Address::v4(ground::CLIENT4), Address::v6(ground::CLIENT6)] {
+            for (number, value) in [(1, Source::DENY), (2, Source::POOL | u64::from(service ^ 2))] {
+                let mut address = SourceKey::bytes(client);
+                address[15] += number;
+                tables.lay_down(SourceKey { service, address, bits: 128 }, value).expect("there is room");
+            }
+        }
     }
 }
 
