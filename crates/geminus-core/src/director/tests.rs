@@ -1,3 +1,4 @@
+mod care;
 mod twin;
 
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -94,6 +95,10 @@ struct World {
     route: fn(IpAddr) -> Route,
     plane_says: Result<Vec<String>, String>,
     attach_says: Result<(), String>,
+    /// Servers whose checks fail.
+    ill: Vec<IpAddr>,
+    /// What the data plane was last told.
+    ruled: Arc<Rulings>,
     seen: Vec<(u64, Effect)>,
 }
 
@@ -103,6 +108,7 @@ struct Setting {
     lease_remaining: Duration,
     group_lease_remaining: Duration,
     overrides: Overrides,
+    rulings: Rulings,
     mute: Vec<IpAddr>,
     route: fn(IpAddr) -> Route,
 }
@@ -115,6 +121,7 @@ impl Setting {
             lease_remaining: Duration::ZERO,
             group_lease_remaining: Duration::ZERO,
             overrides: Overrides::default(),
+            rulings: Rulings::default(),
             mute: Vec::new(),
             route: |_| Route::OnLink { interface: ETH, source: None },
         }
@@ -141,7 +148,7 @@ impl Setting {
             node: node(),
             site: Arc::new(self.site),
             overrides: self.overrides,
-            rulings: Arc::default(),
+            rulings: Arc::new(self.rulings),
             interfaces: vec![interface(OUR_MAC, true)],
             lease_remaining: self.lease_remaining,
             group_lease_remaining: self.group_lease_remaining,
@@ -149,12 +156,14 @@ impl Setting {
             seed: 1,
         };
         World {
-            director: Director::new(start, at(0)),
             now: at(0),
             mute: self.mute,
             route: self.route,
             plane_says: Ok(vec![]),
             attach_says: Ok(()),
+            ill: Vec::new(),
+            ruled: Arc::clone(&start.rulings),
+            director: Director::new(start, at(0)),
             seen: Vec::new(),
         }
     }
@@ -170,11 +179,21 @@ impl World {
                     self.director.handle(Input::Route { server, route }, self.now);
                 }
                 Effect::Send { interface, frame } => self.answer(interface, &frame),
-                Effect::Apply { .. } => {
+                Effect::Apply { rulings, .. } => {
+                    if self.plane_says.is_ok() {
+                        self.ruled = rulings;
+                    }
                     self.director.handle(Input::Applied(self.plane_says.clone()), self.now);
                 }
                 Effect::Attach { .. } => {
                     self.director.handle(Input::Attached(self.attach_says.clone()), self.now);
+                }
+                Effect::Probe(probe) => self.check(&probe),
+                Effect::Diagnose(question) => {
+                    if !question.failed {
+                        let (server, by, found) = (question.target.server, question.by, Diagnosis::Nothing);
+                        self.director.handle(Input::Diagnosed { server, by, found }, self.now);
+                    }
                 }
                 Effect::ReadNeighbours
                 | Effect::SetLink { .. }
@@ -186,12 +205,22 @@ impl World {
                 | Effect::Twin(_)
                 | Effect::TwinSite
                 | Effect::TwinAgain { .. }
-                | Effect::Probe(_)
-                | Effect::Diagnose(_)
                 | Effect::Count(_)
                 | Effect::Leave { .. } => {}
             }
         }
+    }
+
+    fn check(&mut self, probe: &Probe) {
+        let outcome = match self.ill.contains(&probe.target.server) {
+            false => Ok(crate::health::Good::default()),
+            true => Err(crate::health::Fault {
+                kind: crate::health::FaultKind::Refused,
+                words: "connection refused".into(),
+            }),
+        };
+        let reading = Reading { number: probe.number, took: Duration::from_millis(1), outcome };
+        self.director.handle(Input::Probed(reading), self.now);
     }
 
     /// The hosts of the link answer questions for their own address.

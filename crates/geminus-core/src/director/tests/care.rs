@@ -1,0 +1,518 @@
+//! What becomes of servers and pools.
+
+use super::*;
+use crate::agent::Report;
+use crate::model::{Advisor, Check, Condition, OnDown, Rule, Window};
+use crate::plan::{Ruling, service_identity};
+
+fn checked(servers: usize) -> Cluster {
+    let servers: Vec<_> = (1..=servers).map(|one| (format!("web{one}"), web(one))).collect();
+    let named: Vec<_> = servers.iter().map(|(name, address)| (name.as_str(), *address)).collect();
+    let mut cluster = cluster("shop", NODE, &[v4(80)], &named);
+    cluster.services[0].check = Some(Check::new(Advisor::Tcp));
+    cluster
+}
+
+/// The main pool has three servers, the pool `spare` one.
+fn with_spare() -> Cluster {
+    let mut cluster = checked(4);
+    cluster.services[0].pools = vec!["spare".into()];
+    cluster.services[0].servers[3].pool = 1;
+    cluster
+}
+
+fn web(number: usize) -> IpAddr {
+    v4(20 + u8::try_from(number).expect("few servers"))
+}
+
+fn well(cluster: Cluster) -> World {
+    let mut world = Setting::new(vec![cluster]).start();
+    world.run(5_000).forget();
+    world
+}
+
+impl World {
+    fn identity(&self, server: usize) -> u64 {
+        let cluster = &self.director.site().clusters[0];
+        let service = &cluster.services[0];
+        server_identity(cluster, service, &service.servers[server - 1])
+    }
+
+    fn service(&self) -> u64 {
+        let cluster = &self.director.site().clusters[0];
+        service_identity(cluster, &cluster.services[0])
+    }
+
+    fn ruling(&self, server: usize) -> Ruling {
+        self.ruled.server(self.identity(server))
+    }
+
+    fn pool(&self) -> u8 {
+        self.ruled.pool(self.service())
+    }
+
+    fn view(&self, server: usize) -> ServerView {
+        self.director.server_view(self.identity(server)).expect("it is in the site")
+    }
+
+    fn fall(&mut self, servers: impl IntoIterator<Item = usize>) -> &mut Self {
+        self.ill = servers.into_iter().map(web).collect();
+        self
+    }
+
+    fn later(&mut self, ms: u64) -> &mut Self {
+        let until = self.now.elapsed().as_millis() as u64 + ms;
+        self.run(until)
+    }
+
+    fn at_hour(&mut self, weekday: u8, hour: u16) -> &mut Self {
+        self.hear(Input::TimeOfDay(TimeOfDay { weekday, minute: hour * 60 }))
+    }
+
+    fn counts(&mut self, counts: &[(usize, u64, u64)]) -> &mut Self {
+        let count = |&(server, active, total)| ServerCount { identity: self.identity(server), active, total };
+        let counts = counts.iter().map(count).collect();
+        self.hear(Input::Counted(counts))
+    }
+
+    fn report(&mut self, server: usize, leaving: bool) -> &mut Self {
+        let (parts, findings) = (vec![("cpu".into(), 400)], vec!["rp_filter is 1".into()]);
+        self.hear(Input::Reported(Report { host: web(server), load: 500, leaving, parts, findings }))
+    }
+
+    fn applies(&self) -> usize {
+        self.times(is_apply).len()
+    }
+
+    fn told_of(&self, kind: EventKind) -> Vec<String> {
+        let message = |(_, effect): &(u64, Effect)| match effect {
+            Effect::Tell(event) if event.kind == kind => Some(event.message.clone()),
+            _ => None,
+        };
+        self.seen.iter().filter_map(message).collect()
+    }
+}
+
+const DOWN: Ruling = Ruling { weight: None, down: Some(OnDown::Rehash), resting: false };
+const REST: Ruling = Ruling { weight: None, down: None, resting: true };
+
+#[test]
+fn a_server_that_dies_is_taken_out_within_the_promised_time_and_put_back_when_it_recovers() {
+    let mut world = well(checked(4));
+    world.fall([2]).later(1_600);
+    assert_eq!(world.ruling(2), DOWN);
+    assert_eq!([1, 3, 4].map(|server| world.ruling(server)), [Ruling::default(); 3]);
+    assert_eq!(world.applies(), 1);
+    assert_eq!(
+        world.told_of(EventKind::ServerDown),
+        ["server web2 of cluster shop tcp 80 is down: refused: connection refused"]
+    );
+    assert_eq!(world.view(2).state, ServerState::Down);
+    assert!(world.view(2).reason.contains("refused"), "{}", world.view(2).reason);
+    world.fall([]).later(2_000);
+    assert_eq!(world.ruling(2), Ruling::default());
+    assert_eq!(world.applies(), 2);
+    assert_eq!(world.told_of(EventKind::ServerUp).len(), 1);
+    assert_eq!(world.view(2).state, ServerState::Up);
+}
+
+#[test]
+fn what_becomes_of_flows_is_as_the_service_says() {
+    for on_down in [OnDown::Rehash, OnDown::Keep, OnDown::Reset] {
+        let mut cluster = checked(4);
+        cluster.services[0].on_down = on_down;
+        let mut world = well(cluster);
+        world.fall([1]).later(1_600);
+        assert_eq!(world.ruling(1).down, Some(on_down));
+    }
+}
+
+#[test]
+fn without_a_change_nothing_is_applied() {
+    let mut world = well(checked(20));
+    world.later(60_000);
+    assert_eq!(world.applies(), 0);
+    assert_eq!(world.events(), []);
+}
+
+#[test]
+fn servers_that_fall_together_are_applied_together() {
+    let mut cluster = checked(90);
+    cluster.services[0].servers.iter_mut().for_each(|server| server.weight = 1);
+    let mut world = well(cluster);
+    world.fall(1..=40).later(1_600);
+    assert_eq!((1..=40).filter(|&server| world.ruling(server) == DOWN).count(), 40);
+    assert!(world.applies() <= 40, "{}", world.applies());
+    let times = world.times(is_apply);
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 20), "{times:?}");
+}
+
+#[test]
+fn a_pool_that_is_mostly_down_is_served_as_if_it_were_well_and_says_so_once() {
+    let mut world = well(checked(3));
+    world.fall([1]).later(2_000);
+    assert_eq!(world.ruling(1), DOWN);
+    world.fall([1, 2]).later(10_000);
+    assert_eq!([1, 2, 3].map(|server| world.ruling(server)), [Ruling::default(); 3]);
+    assert_eq!(world.told_of(EventKind::PoolPanic).len(), 1);
+    assert_eq!(world.view(2).state, ServerState::Panic);
+    world.fall([1]).later(60_000);
+    assert_eq!([1, 2, 3].map(|server| world.ruling(server)), [DOWN, Ruling::default(), Ruling::default()]);
+    assert_eq!(world.told_of(EventKind::PoolCalm).len(), 1);
+}
+
+#[test]
+fn a_drained_server_does_not_count_for_the_health_of_its_pool() {
+    let mut world = well(checked(4));
+    world.order("web1", Wish::Drain).order("web2", Wish::Drain);
+    world.fall([3]).later(2_000);
+    assert_eq!(world.ruling(3), DOWN, "one of two is well, which is not less than half");
+    world.fall([3, 4]).later(3_000);
+    assert_eq!(world.told_of(EventKind::PoolEmpty).len(), 1);
+}
+
+#[test]
+fn where_panic_is_off_a_dead_pool_gets_nothing() {
+    let mut site = site(vec![checked(2)]);
+    site.health.panic_below = 0;
+    let mut world = Setting { site, ..Setting::new(vec![]) }.start();
+    world.run(5_000).fall([1, 2]).later(5_000);
+    assert_eq!([1, 2].map(|server| world.ruling(server)), [DOWN, DOWN]);
+    assert!(world.told_of(EventKind::PoolEmpty)[0].ends_with("dropped"));
+}
+
+#[test]
+fn all_servers_silent_at_once_are_one_event_and_no_pool_is_emptied() {
+    let mut world = well(checked(30));
+    world.fall(1..=30).later(10_000);
+    assert!((1..=30).all(|server| world.ruling(server) == Ruling::default()));
+    assert_eq!(world.told_of(EventKind::ServersAllSilent).len(), 1);
+    assert_eq!(world.told_of(EventKind::ServerDown), [""; 0]);
+    world.fall([]).later(60_000);
+    assert_eq!(world.told_of(EventKind::ServersHeard).len(), 1);
+    assert_eq!(world.told_of(EventKind::ServerUp), [""; 0]);
+}
+
+#[test]
+fn a_pool_without_a_server_goes_to_the_sorry_pool_and_back() {
+    let mut cluster = with_spare();
+    cluster.services[0].sorry = Some(1);
+    let mut world = well(cluster);
+    world.fall([1, 2, 3]).later(4_000);
+    assert_eq!(world.pool(), 1);
+    assert_eq!([1, 2, 3].map(|server| world.ruling(server)), [DOWN; 3]);
+    assert_eq!(
+        world.told_of(EventKind::PoolSwitched),
+        ["cluster shop tcp 80: new flows go to pool spare: no server of the main pool is up"]
+    );
+    assert_eq!(world.told_of(EventKind::PoolEmpty).len(), 1);
+    world.fall([2, 3]).later(10_000);
+    assert_eq!(world.pool(), 0);
+    assert_eq!(world.told_of(EventKind::PoolSwitched).len(), 2);
+    assert_eq!(world.told_of(EventKind::PoolFilled).len(), 1);
+}
+
+#[test]
+fn where_the_sorry_pool_is_dead_too_nothing_is_switched() {
+    let mut cluster = with_spare();
+    cluster.services[0].sorry = Some(1);
+    let mut world = well(cluster);
+    world.fall([4]).later(4_000).fall([1, 2, 3, 4]).later(4_000);
+    assert_eq!(world.pool(), 0);
+    assert_eq!([1, 2, 3].map(|server| world.ruling(server)), [Ruling::default(); 3]);
+}
+
+#[test]
+fn a_rule_about_flows_holds_until_there_are_a_tenth_fewer() {
+    let mut cluster = with_spare();
+    cluster.services[0].rules = vec![Rule { when: Condition::Active(100), pool: 1 }];
+    let mut world = well(cluster);
+    let mut in_force = Vec::new();
+    for active in [50, 50, 51, 46, 45, 44, 46, 50] {
+        world.counts(&[(1, active, 0), (2, active, 0), (4, 1_000, 0)]).later(1_000);
+        in_force.push(world.pool());
+    }
+    assert_eq!(in_force, [0, 0, 1, 1, 1, 0, 0, 0]);
+    assert_eq!(world.told_of(EventKind::PoolFull).len(), 1);
+    assert_eq!(world.told_of(EventKind::PoolRelieved).len(), 1);
+}
+
+#[test]
+fn a_rule_about_new_flows_goes_by_their_rate() {
+    let mut cluster = with_spare();
+    cluster.services[0].rules = vec![Rule { when: Condition::Rate(100), pool: 1 }];
+    let mut world = well(cluster);
+    let mut in_force = Vec::new();
+    for total in [1_000_000, 1_000_100, 1_000_201, 1_000_292, 1_000_381] {
+        world.counts(&[(1, 0, total)]).later(1_000);
+        in_force.push(world.pool());
+    }
+    assert_eq!(in_force, [0, 0, 1, 1, 0]);
+}
+
+#[test]
+fn the_first_rule_that_holds_decides_and_clients_have_their_own() {
+    let mut cluster = with_spare();
+    cluster.services[0].pools.push("night".into());
+    cluster.services[0].servers.push(Server { pool: 2, ..Server::new("web5", web(5)) });
+    let night = Window { days: 0x7f, from: 22 * 60, to: 6 * 60 };
+    cluster.services[0].rules = vec![
+        Rule { when: Condition::From(vec![]), pool: 1 },
+        Rule { when: Condition::During(night), pool: 2 },
+        Rule { when: Condition::Active(10), pool: 1 },
+    ];
+    let mut world = well(cluster);
+    assert_eq!(world.pool(), 0);
+    assert_eq!(world.at_hour(0, 23).later(100).pool(), 2);
+    assert_eq!(world.counts(&[(1, 11, 0)]).later(100).pool(), 2);
+    assert_eq!(world.at_hour(1, 6).later(100).pool(), 1);
+    assert_eq!(world.counts(&[(1, 5, 0)]).later(100).pool(), 0);
+    let view = world.director.pool_view(world.service()).expect("it is in the site");
+    assert_eq!((view.in_force, view.pools[0].up, view.pools[0].active), (0, 3, Some(5)));
+}
+
+#[test]
+fn a_server_in_maintenance_rests_and_its_flows_stay() {
+    let mut cluster = checked(3);
+    cluster.services[0].servers[0].maintenance = vec![Window { days: 1 << 6, from: 120, to: 240 }];
+    let mut world = well(cluster);
+    world.at_hour(6, 2).later(100);
+    assert_eq!(world.ruling(1), REST);
+    assert_eq!(world.view(1).state, ServerState::Resting);
+    world.at_hour(6, 4).later(100);
+    assert_eq!(world.ruling(1), Ruling::default());
+    assert_eq!(
+        world.told_of(EventKind::ServerResting).len() + world.told_of(EventKind::ServerRested).len(),
+        2
+    );
+}
+
+#[test]
+fn a_host_that_leaves_rests_until_its_agent_says_otherwise_or_an_operator_does() {
+    let mut world = well(checked(3));
+    world.report(1, false).later(1_000);
+    assert_eq!(world.ruling(1), Ruling::default());
+    world.report(1, true).later(20_000);
+    assert_eq!(world.ruling(1), REST);
+    assert_eq!(world.told_of(EventKind::AgentLost), [""; 0], "who says goodbye is not lost");
+    world.report(1, false).later(100);
+    assert_eq!(world.ruling(1), Ruling::default());
+    world.report(1, true).later(100);
+    world.order("web1", Wish::Undrain).later(100);
+    assert_eq!(world.ruling(1), Ruling::default());
+}
+
+#[test]
+fn an_agent_that_says_nothing_is_lost_once_and_its_load_counts_no_more() {
+    let mut world = well(checked(3));
+    world.report(1, false);
+    let view = world.view(1);
+    assert_eq!((view.load, view.findings), (Some(500), vec!["rp_filter is 1".to_owned()]));
+    world.later(4_000).report(1, false).later(4_900);
+    assert_eq!(world.told_of(EventKind::AgentLost), [""; 0]);
+    world.later(30_000);
+    assert_eq!(world.told_of(EventKind::AgentLost).len(), 1);
+    assert_eq!(world.view(1).load, None);
+    world.report(1, false).later(100);
+    assert_eq!(world.told_of(EventKind::AgentBack).len(), 1);
+    assert_eq!(world.applies(), 0);
+}
+
+#[test]
+fn an_agent_of_nobody_is_told_of_once() {
+    let mut world = well(checked(1));
+    for _ in 0..10 {
+        world.report(99, false).later(1_000);
+    }
+    assert_eq!(world.told_of(EventKind::AgentUnknown).len(), 1);
+}
+
+#[test]
+fn a_drain_with_a_deadline_gives_its_flows_up_then_and_an_undrain_ends_it() {
+    let mut world = well(checked(3));
+    world.order("web1", Wish::DrainWithin(Duration::from_secs(30))).counts(&[(1, 7, 9)]);
+    assert_eq!(world.view(1).deadline, Some(world.now + Duration::from_secs(30)));
+    world.later(29_900);
+    assert_eq!(world.ruling(1), Ruling::default());
+    world.later(200);
+    assert_eq!(world.ruling(1), DOWN);
+    assert_eq!(world.view(1).state, ServerState::Released);
+    assert!(world.told_of(EventKind::ServerReleased)[0].contains("(7 were left)"));
+    world.order("web1", Wish::Undrain).later(100);
+    assert_eq!(world.ruling(1), Ruling::default());
+    assert_eq!(world.view(1).state, ServerState::Up);
+}
+
+#[test]
+fn a_drained_server_without_a_flow_is_told_of_once() {
+    let mut world = well(checked(3));
+    world.order("web1", Wish::Drain).counts(&[(1, 2, 9)]).later(1_000);
+    assert_eq!(world.told_of(EventKind::ServerDrainedEmpty), [""; 0]);
+    for _ in 0..5 {
+        world.counts(&[(1, 0, 9)]).later(1_000);
+    }
+    assert_eq!(world.told_of(EventKind::ServerDrainedEmpty).len(), 1);
+    world.forget();
+    world.later(10_000);
+    assert_eq!(
+        world.times(|effect| matches!(effect, Effect::Count(_))),
+        [0; 0],
+        "nobody waits for it any more"
+    );
+}
+
+#[test]
+fn flows_are_counted_only_where_something_needs_them() {
+    let asked = |world: &World| -> Vec<Vec<u64>> {
+        let count = |(_, effect): &(u64, Effect)| match effect {
+            Effect::Count(servers) => Some(servers.clone()),
+            _ => None,
+        };
+        world.seen.iter().filter_map(count).collect()
+    };
+    let mut world = well(checked(3));
+    assert_eq!(asked(world.later(10_000)).len(), 0);
+    world.order("web2", Wish::Drain).later(3_000);
+    assert_eq!(asked(&world)[0], [world.identity(2)]);
+    let mut cluster = with_spare();
+    cluster.services[0].rules = vec![Rule { when: Condition::Active(100), pool: 1 }];
+    let mut world = well(cluster.clone());
+    world.later(10_000);
+    let counts = asked(&world);
+    assert!((9..=11).contains(&counts.len()), "{}", counts.len());
+    assert_eq!(counts[0], [1, 2, 3].map(|server| world.identity(server)));
+    cluster.services[0].rules.clear();
+    cluster.services[0].select = Select::LeastConnections;
+    assert_eq!(asked(well(cluster).later(2_000))[0].len(), 4);
+}
+
+#[test]
+fn a_recovered_server_starts_slowly_in_ten_steps() {
+    let mut site = site(vec![checked(4)]);
+    site.health.slow_start = Duration::from_secs(9);
+    let mut world = Setting { site, ..Setting::new(vec![]) }.start();
+    world.run(5_000).fall([1]).later(3_000).fall([]).later(1_000);
+    world.forget();
+    let mut shares = Vec::new();
+    for _ in 0..100 {
+        let (one, other) = (world.ruling(1).weight, world.ruling(2).weight);
+        shares.push((one.unwrap_or(1), other.unwrap_or(1)));
+        world.later(100);
+    }
+    shares.dedup();
+    let tenths: Vec<_> = (1..=9).map(|tenth| (tenth, 10)).chain([(1, 1)]).collect();
+    assert_eq!(shares, tenths);
+    assert_eq!(world.view(1).weight.slow_start, None);
+}
+
+#[test]
+fn what_was_down_in_the_last_run_is_down_and_is_told_to_nobody() {
+    let setting = Setting::new(vec![checked(4)]);
+    let cluster = &setting.site.clusters[0];
+    let first = server_identity(cluster, &cluster.services[0], &cluster.services[0].servers[0]);
+    let mut rulings = Rulings::default();
+    rulings.rule(first, DOWN);
+    let mut world = Setting { rulings, ..setting }.start();
+    world.fall([1]).run(20_000);
+    assert_eq!(world.applies(), 0);
+    assert_eq!(world.ruling(1), DOWN);
+    assert_eq!(world.told_of(EventKind::ServerDown), [""; 0]);
+    world.fall([]).later(2_000);
+    assert_eq!((world.applies(), world.ruling(1)), (1, Ruling::default()));
+}
+
+#[test]
+fn a_reload_that_changes_nothing_changes_nothing_of_servers() {
+    let mut world = well(with_spare());
+    world.fall([1]).later(3_000);
+    world.order("web2", Wish::DrainWithin(Duration::from_secs(60)));
+    let before: Vec<_> = (1..=4).map(|server| world.view(server)).collect();
+    let ruled = Arc::clone(&world.ruled);
+    world.forget();
+    world.reload(vec![with_spare()]).later(1);
+    assert_eq!((1..=4).map(|server| world.view(server)).collect::<Vec<_>>(), before);
+    assert_eq!(*world.ruled, *ruled);
+    assert_eq!(world.applies(), 1, "the reload itself");
+    assert_eq!(world.later(5_000).events(), [EventKind::Reloaded]);
+    assert_eq!(world.applies(), 1);
+}
+
+#[test]
+fn a_pool_in_force_is_known_by_its_name_when_the_site_changes() {
+    let mut cluster = with_spare();
+    cluster.services[0].sorry = Some(1);
+    let mut world = well(cluster.clone());
+    world.fall([1, 2, 3]).later(4_000);
+    assert_eq!(world.pool(), 1);
+    let service = &mut cluster.services[0];
+    service.pools = vec!["new".into(), "spare".into()];
+    service.sorry = Some(2);
+    service.servers[3].pool = 2;
+    service.servers.push(Server { pool: 1, ..Server::new("web5", web(5)) });
+    world.forget();
+    world.reload(vec![cluster]).later(5_000);
+    let first = world.seen.iter().find_map(|(_, effect)| match effect {
+        Effect::Apply { rulings, .. } => Some(rulings.pool(world.service())),
+        _ => None,
+    });
+    assert_eq!((first, world.pool()), (Some(2), 2));
+    assert_eq!(world.told_of(EventKind::PoolSwitched), [""; 0]);
+}
+
+#[test]
+fn a_refused_ruling_is_told_once_and_tried_until_it_works() {
+    let mut world = well(checked(4));
+    world.plane_says = Err("no memory".into());
+    world.fall([1]).later(5_000);
+    assert_eq!(world.ruling(1), Ruling::default());
+    assert_eq!(world.told_of(EventKind::ApplyFailed).len(), 1);
+    world.plane_says = Ok(vec![]);
+    world.later(1_100);
+    assert_eq!(world.ruling(1), DOWN);
+}
+
+#[test]
+fn an_order_and_a_reload_take_along_what_was_found_meanwhile() {
+    let mut world = well(checked(4));
+    world.fall([1]).later(3_000).order("web2", Wish::Weight(Some(3))).later(100);
+    assert_eq!(world.ruling(1), DOWN);
+    assert_eq!(world.view(2).weight.in_force, 3);
+    let mut wider = checked(4);
+    wider.services[0].servers[3].weight = 9;
+    world.reload(vec![wider]).later(3_000);
+    assert_eq!(world.ruling(1), DOWN);
+    assert_eq!(world.view(1).state, ServerState::Down);
+}
+
+#[test]
+fn silence_of_the_advisors_changes_nothing_and_is_told_once() {
+    let mut world = well(checked(2));
+    for _ in 0..5 {
+        world.hear(Input::AdvisorsSilent(Duration::from_secs(3)));
+    }
+    assert_eq!(world.told_of(EventKind::AdvisorsSilent).len(), 1);
+    assert_eq!(world.applies(), 0);
+    world.later(1_000);
+    assert_eq!(world.told_of(EventKind::AdvisorsBack).len(), 1);
+}
+
+#[test]
+fn what_is_wrong_with_a_host_is_told_with_the_way_out() {
+    let mut world = well(checked(4));
+    world.fall([1]);
+    while !world.seen.iter().any(|(_, one)| matches!(one, Effect::Diagnose(question) if question.failed)) {
+        world.later(10);
+    }
+    world.hear(Input::Diagnosed { server: web(1), by: v4(80), found: Diagnosis::NoAddress });
+    world.later(3_000);
+    let told = world.told_of(EventKind::SetupFault);
+    assert!(
+        told[0].contains("web1") && told[0].contains("geminus host setup --address 198.51.100.80"),
+        "{told:?}"
+    );
+    let told = world.told_of(EventKind::ServerDown);
+    assert!(told[0].contains("no-address"), "{told:?}");
+    assert_eq!(world.view(1).findings.len(), 1);
+    world.fall([]).later(3_000);
+    assert_eq!(world.told_of(EventKind::SetupMended).len(), 1);
+}
