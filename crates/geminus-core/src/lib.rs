@@ -9,6 +9,7 @@ pub mod health;
 pub mod journal;
 pub mod key;
 pub mod limits;
+pub mod manager;
 pub mod model;
 pub mod neighbour;
 pub mod plan;

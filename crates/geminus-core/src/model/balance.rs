@@ -354,7 +354,7 @@ impl Default for Manager {
             interval: Duration::from_secs(2),
             proportions: [20, 10, 40, 30],
             sensitivity: 5,
-            smoothing: 150,
+            smoothing: 200,
             bound: 10,
         }
     }
