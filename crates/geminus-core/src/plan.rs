@@ -42,7 +42,6 @@ pub use self::size::{Memory, memory, sizes};
 pub use self::sources::Sources;
 use crate::key::{HaKeys, SiteKey};
 use crate::model::{Cluster, Site};
-use crate::ring::RingKey;
 
 /// How a server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -256,9 +255,8 @@ impl Planner {
         let paths = paths_of(wanted.site, wanted.node);
         let path_places = paths::places(tables, &paths)?;
         let ours = Ours::of(wanted, paths::own_ends(wanted, &paths, &path_places));
-        let ring_key = wanted.key.ring_key();
         let parts = part::parts(wanted, &ours.clusters);
-        let renewed = self.check_room(tables, &ring_key, &parts)?;
+        let renewed = self.check_room(tables, wanted, &parts)?;
         fixed::check_room(&ours, &self.sizes)?;
         self.check_sources(&parts)?;
         fixed::write_settings(tables, wanted, &self.sizes);
@@ -267,7 +265,7 @@ impl Planner {
         let servers = self.place_all_servers(tables, wanted, &parts);
         self.remember_places(&parts, &servers);
         let pools = self.place_all_services(tables, &parts);
-        let old_rings = self.place_rings(tables, &ring_key, &parts, &renewed, &servers, &pools);
+        let old_rings = self.place_rings(tables, wanted, &parts, renewed, &servers, &pools);
         write_pools(tables, wanted, &parts, &pools);
         kin::write(tables, &parts, &servers, &pools);
         self.lay_down(tables, &parts, &pools)?;
@@ -307,13 +305,13 @@ impl Planner {
     /// what [`apply`](Self::apply) would do, without a look at every other server.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply).
+    /// As [`apply`](Self::apply), but what can be done without a new ring is done: a server that is down gets no new flow.
     pub fn adjust(
         &mut self,
         tables: &impl Tables,
         wanted: &Wanted<'_>,
         changed: &Changed,
-        grace: impl FnOnce(),
+        mut grace: impl FnMut(),
     ) -> Result<(), PlanError> {
         let of_servers = changed.servers.iter().filter_map(|identity| {
             let at = self.places.get(self.servers.get(identity)?)?;
@@ -326,18 +324,34 @@ impl Planner {
             part::part(wanted, (cluster, service), &wanted.site.clusters[cluster])
         };
         let parts: Vec<_> = places.iter().map(part).collect();
-        let ring_key = wanted.key.ring_key();
-        let renewed = self.check_room(tables, &ring_key, &parts)?;
         let servers = self.place_all_servers(tables, wanted, &parts);
-        let pools = self.place_all_services(tables, &parts);
-        let old_rings = self.place_rings(tables, &ring_key, &parts, &renewed, &servers, &pools);
-        write_pools(tables, wanted, &parts, &pools);
+        match self.renew(tables, wanted, &parts, &servers, &mut grace) {
+            // Free lines are scattered: one service after the other, each gives its old ring up before the next is built.
+            Err(PlanError::Full("ring")) => {
+                let mut each = parts.chunks(1).zip(servers.chunks(1));
+                each.try_for_each(|(part, servers)| self.renew(tables, wanted, part, servers, &mut grace))
+            }
+            other => other,
+        }
+    }
+
+    /// Builds the rings that are to be other ones, of services that are installed, and gives the old ones up.
+    fn renew(
+        &mut self,
+        tables: &impl Tables,
+        wanted: &Wanted<'_>,
+        parts: &[Part<'_>],
+        servers: &[Vec<u32>],
+        grace: &mut impl FnMut(),
+    ) -> Result<(), PlanError> {
+        let renewed = self.check_room(tables, wanted, parts)?;
+        let pools = self.place_all_services(tables, parts);
+        let old_rings = self.place_rings(tables, wanted, parts, renewed, servers, &pools);
+        write_pools(tables, wanted, parts, &pools);
         if !old_rings.is_empty() {
             grace();
         }
-        for (first, count) in old_rings {
-            self.room.give(first, count);
-        }
+        old_rings.into_iter().for_each(|(first, count)| self.room.give(first, count));
         Ok(())
     }
 
@@ -356,9 +370,10 @@ impl Planner {
     fn check_room(
         &self,
         tables: &impl Tables,
-        ring_key: &RingKey,
+        wanted: &Wanted<'_>,
         parts: &[Part<'_>],
     ) -> Result<Vec<bool>, PlanError> {
+        let ring_key = &wanted.key.ring_key();
         let mut new_services = 0;
         let mut new_servers = 0;
         let mut new_lines = Vec::new();
@@ -455,26 +470,33 @@ impl Planner {
         parts.iter().map(|part| part.pools.iter().map(|pool| place(pool.identity)).collect()).collect()
     }
 
-    /// Builds the rings that are to be renewed; returns the lines of the old ones.
+    /// Builds the rings that are to be renewed, service by service, and lets go the flows of each one's servers that went
+    /// down; returns the lines of the old rings.
     fn place_rings(
         &mut self,
         tables: &impl Tables,
-        ring_key: &RingKey,
+        wanted: &Wanted<'_>,
         parts: &[Part<'_>],
-        renewed: &[bool],
+        renewed: Vec<bool>,
         servers: &[Vec<u32>],
         pools: &[Vec<u32>],
     ) -> Vec<(u32, u32)> {
-        let each = parts.iter().zip(servers).zip(pools).flat_map(|((part, servers), numbers)| {
-            part.pools.iter().zip(numbers).map(move |(pool, &number)| (part, pool, number, servers))
-        });
+        let ring_key = wanted.key.ring_key();
+        let mut renewed = renewed.into_iter();
         let mut old_rings = Vec::new();
-        for ((part, pool, number, servers), _) in each.zip(renewed).filter(|&(_, renewed)| *renewed) {
-            let of_pool: Vec<_> = pool.servers.iter().map(|&at| servers[at]).collect();
-            let digest = part.ring_digest(ring_key, pool, &of_pool);
-            let slots = part.ring(ring_key, pool);
-            let entry = tables.service(number).expect(OF_THE_TABLE);
-            old_rings.extend(self.place_ring(tables, entry, &slots, &of_pool, digest));
+        for ((part, servers), numbers) in parts.iter().zip(servers).zip(pools) {
+            for ((pool, &number), renewed) in part.pools.iter().zip(numbers).zip(&mut renewed) {
+                if renewed {
+                    let of_pool: Vec<_> = pool.servers.iter().map(|&at| servers[at]).collect();
+                    let digest = part.ring_digest(&ring_key, pool, &of_pool);
+                    let slots = part.ring(&ring_key, pool);
+                    let entry = tables.service(number).expect(OF_THE_TABLE);
+                    old_rings.extend(self.place_ring(tables, entry, &slots, &of_pool, digest));
+                }
+            }
+            for (&identity, &number) in part.servers.iter().zip(servers) {
+                entries::release(tables.server(number).expect(OF_THE_TABLE), wanted.rulings.server(identity));
+            }
         }
         old_rings
     }

@@ -43,25 +43,35 @@ pub(super) fn begin_server(entry: &ServerEntry, identity: u64) {
     entry.identity.store(identity);
 }
 
-/// Brings a server's entry up to date. One that is down gets no new flow from the first word on; its flows are given up by
-/// another generation, once for each time that it goes down: its own ruling, the last word written, says whether that was
-/// done. Whoever is killed in between is followed by one who gives them up once more.
+/// Brings a server's entry up to date. One that is down gets no new flow from here on; its flows are another matter, for
+/// [`release`].
 pub(super) fn write_server(entry: &ServerEntry, wanted: &WantedServer<'_>) {
     let flags = wanted.flags();
-    let before = Ruling::from_word(entry.ruling.load());
-    if wanted.ruling.down.is_some() {
-        entry.from.store(entry.from.load() & !RULED | flags);
+    if !is_to_release(entry, wanted.ruling) {
+        entry.ruling.store(wanted.ruling.to_word());
     }
-    if wanted.ruling.releases() && !before.releases() {
-        let generation = u64::from(next_generation(entry)) << 48;
-        entry.interface.store(entry.interface.load() & !(0xffff << 48) | generation);
-        entry.link.store(entry.link.load() & MAC_BITS | generation);
-    }
-    entry.ruling.store(wanted.ruling.to_word());
     let kept = entry.interface.load() & !(0xffff << 32);
     entry.interface.store(kept | wanted.wish.to_word());
     entry.weight.store(u64::from(wanted.weight));
     write_link(entry, wanted.link, flags);
+}
+
+/// Gives the flows of a server that went down up, by another generation, and remembers that it was done: once for each time
+/// that it goes down. It is done when the ring stands that is built without it, for they go where that ring says. Whoever is
+/// killed before the last word is followed by one who does it once more.
+pub(super) fn release(entry: &ServerEntry, ruling: Ruling) {
+    if !is_to_release(entry, ruling) {
+        return;
+    }
+    let generation = u64::from(next_generation(entry)) << 48;
+    entry.interface.store(entry.interface.load() & !(0xffff << 48) | generation);
+    entry.link.store(entry.link.load() & MAC_BITS | generation);
+    entry.active.store(0);
+    entry.ruling.store(ruling.to_word());
+}
+
+fn is_to_release(entry: &ServerEntry, ruling: Ruling) -> bool {
+    ruling.releases() && !Ruling::from_word(entry.ruling.load()).releases()
 }
 
 /// Gives an entry up. Without a generation none of its flows is found any more; the last one is kept for the next tenant.

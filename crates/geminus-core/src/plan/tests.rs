@@ -1,11 +1,14 @@
 //! Laws of the plan: what a change of the site does to the packets that meet the tables, on the real packet path.
 
+mod clients;
 mod ground;
 mod interleaved;
 mod killed;
 mod moved;
 mod pair;
+mod pools;
 mod random_changes;
+mod ruled;
 
 use std::collections::HashMap;
 

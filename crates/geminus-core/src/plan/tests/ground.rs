@@ -282,6 +282,12 @@ impl Node {
         &self.site.clusters[place.cluster].services[place.service].servers[place.server].name
     }
 
+    /// The entry of a server in the first service that has it.
+    pub(super) fn entry(&self, name: &str) -> &geminus_packet::tables::Server {
+        let number = self.planner.server_number(self.identities(name)[0]).expect("it is installed");
+        self.tables.server(number).expect("numbers come from the table itself")
+    }
+
     /// Everything the tables say.
     pub(super) fn snapshot(&self) -> Snapshot {
         Snapshot::of(&self.tables, &self.sizes, NOW.0 as u32)

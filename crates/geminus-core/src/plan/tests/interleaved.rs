@@ -29,7 +29,7 @@ pub(super) struct Watched<'t, F: Fn(u64)> {
     tables: &'t HeapTables,
     accesses: Cell<u64>,
     before: F,
-    dry: bool,
+    pub(super) dry: bool,
 }
 
 impl<'t, F: Fn(u64)> Watched<'t, F> {
