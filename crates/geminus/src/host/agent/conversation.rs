@@ -163,12 +163,16 @@ impl Conversation {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => {
-                if error.kind() != io::ErrorKind::ConnectionRefused {
-                    // The way, or the own address, may be another now.
-                    self.line = None;
-                }
+                self.note_broken(&error);
                 Err(in_words(&error))
             }
+        }
+    }
+
+    /// The way, or the own address, may be another now; a dispatcher that is not there yet needs no other line.
+    fn note_broken(&mut self, error: &io::Error) {
+        if error.kind() != io::ErrorKind::ConnectionRefused {
+            self.line = None;
         }
     }
 
@@ -203,13 +207,8 @@ impl Conversation {
     pub(super) fn hear(&mut self, heard: &Heard, now: Instant, teller: &Teller) -> bool {
         let frame = match &heard.frame {
             Ok(frame) => frame,
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                let why = "nobody hears agents there: see enabled and port of [agents]".to_owned();
-                self.trouble(why, now, teller);
-                return false;
-            }
             Err(error) => {
-                self.line = None;
+                self.note_broken(error);
                 self.trouble(in_words(error), now, teller);
                 return false;
             }
@@ -246,6 +245,9 @@ impl Conversation {
 
 /// The words of an error without its number.
 fn in_words(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return "nobody hears agents there: see enabled and port of [agents]".to_owned();
+    }
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
