@@ -1,6 +1,7 @@
 //! What the kernel says and is told, outside the data plane.
 
 pub(crate) mod calls;
+pub(crate) mod echo_socket;
 mod link_socket;
 mod netlink;
 mod routes;

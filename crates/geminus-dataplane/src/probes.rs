@@ -13,7 +13,7 @@ use aya::programs::tc::{NlOptions, SchedClassifierLink, TcAttachOptions};
 use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType, TestRunOptions, tc};
 use aya::util::KernelVersion;
 use aya::{Ebpf, EbpfLoader, TestRun as _};
-use geminus_packet::probe::{self, Asked, ProbeEntry, RETURNS, SLOTS};
+use geminus_packet::probe::{self, Asked, Note, ProbeEntry, RETURNS, SLOTS};
 use std::os::fd::AsFd as _;
 
 use crate::mapped::Mapping;
@@ -208,6 +208,11 @@ impl Slot {
     /// Packets that left, and that came back.
     pub fn counted(&self) -> [u32; 2] {
         self.entry().counted()
+    }
+
+    /// Whether this came beside answers.
+    pub fn has(&self, note: Note) -> bool {
+        self.entry().has(note)
     }
 
     fn entry(&self) -> &ProbeEntry {

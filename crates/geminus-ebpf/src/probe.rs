@@ -6,7 +6,7 @@ use aya_ebpf::helpers::bpf_csum_diff;
 use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::TcContext;
-use geminus_packet::probe::{ProbeEntry, Seen, slot};
+use geminus_packet::probe::{Note, ProbeEntry, Return, Seen, slot};
 use geminus_packet::word::Word;
 
 use crate::maps::MAPPABLE;
@@ -21,6 +21,8 @@ static RETURNS: Array<Word> = Array::with_max_entries(1, 0);
 
 /// To whoever is next (`TCX_NEXT`, and `TC_ACT_UNSPEC` of a filter).
 const NEXT: i32 = -1;
+/// To nobody (`TCX_DROP`, and `TC_ACT_SHOT` of a filter).
+const DROP: i32 = 2;
 
 /// Places in an Ethernet frame without a tag, and in IP headers.
 const TYPE_AT: usize = 12;
@@ -38,6 +40,14 @@ const ICMP6: u8 = 58;
 /// Types of echo: request and reply, of ICMP and ICMPv6.
 const ECHO: [u8; 2] = [8, 0];
 const ECHO_6: [u8; 2] = [128, 129];
+
+/// Types of messages about a packet that did not arrive: unreachable and time exceeded, of ICMP and ICMPv6.
+const FAILED: [u8; 2] = [3, 11];
+const FAILED_6: [u8; 2] = [1, 3];
+
+/// Codes of unreachable that mean the port.
+const PORT: u8 = 3;
+const PORT_6: u8 = 4;
 
 /// Which way a packet goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,14 +70,16 @@ pub fn geminus_probe_out(ctx: TcContext) -> i32 {
 /// One packet into the machine.
 #[classifier]
 pub fn geminus_probe_in(ctx: TcContext) -> i32 {
-    let _ = back(&ctx);
-    NEXT
+    match back(&ctx) {
+        Some(Return::OwnName) => DROP,
+        _ => NEXT,
+    }
 }
 
 #[inline(always)]
 fn out(ctx: &TcContext, slot: u32) -> Option<()> {
     let entry = PROBES.get(slot)?;
-    let seen = seen(ctx, Way::Out)?;
+    let seen = seen(ctx, IP_AT, is_ipv6(ctx)?, Way::Out)?;
     if !entry.leaves(&seen) {
         return None;
     }
@@ -83,36 +95,76 @@ fn out(ctx: &TcContext, slot: u32) -> Option<()> {
 }
 
 #[inline(always)]
-fn back(ctx: &TcContext) -> Option<()> {
-    let seen = seen(ctx, Way::In)?;
-    let slot = RETURNS.get(seen.index()?)?.load().checked_sub(1)?;
-    let entry = PROBES.get(slot as u32)?;
-    if !entry.returns(&seen) {
+fn back(ctx: &TcContext) -> Option<Return> {
+    let is_ipv6 = is_ipv6(ctx)?;
+    if let Some((note, at)) = report(ctx, is_ipv6) {
+        let sent = seen(ctx, at, is_ipv6, Way::Out)?;
+        entry_of(&sent)?.reported(&sent, note);
         return None;
     }
-    rewrite(ctx, &seen, Way::In, [entry.server[0].load(), entry.server[1].load()])
+    let seen = seen(ctx, IP_AT, is_ipv6, Way::In)?;
+    let entry = entry_of(&seen)?;
+    let what = entry.returns(&seen);
+    if what == Return::Answer {
+        rewrite(ctx, &seen, Way::In, [entry.server[0].load(), entry.server[1].load()])?;
+    }
+    Some(what)
 }
 
-/// A packet of one of the protocols that checks use; none: any other, or a fragment, or one with options.
+/// The check that last used the packet's protocol and port of our own.
 #[inline(always)]
-fn seen(ctx: &TcContext, way: Way) -> Option<Seen> {
-    let kind = u16::from_be(ctx.load::<u16>(TYPE_AT).ok()?);
-    let (is_ipv6, protocol, address, at) = match kind {
-        IPV4 => {
-            let header: [u32; 5] = ctx.load(IP_AT).ok()?;
-            let [first, fragment, third, source, destination] = header.map(u32::to_be);
-            // Version 4, five words; no more fragments, offset 0.
-            if first >> 24 != 0x45 || fragment & 0x3fff != 0 {
-                return None;
-            }
-            let address = if way == Way::Out { destination } else { source };
-            (false, (third >> 16) as u8, [u64::from(address.to_be()), 0], IP_AT + V4_LENGTH)
+fn entry_of(seen: &Seen) -> Option<&'static ProbeEntry> {
+    let slot = RETURNS.get(seen.index()?)?.load().checked_sub(1)?;
+    PROBES.get(slot as u32)
+}
+
+#[inline(always)]
+fn is_ipv6(ctx: &TcContext) -> Option<bool> {
+    match u16::from_be(ctx.load::<u16>(TYPE_AT).ok()?) {
+        IPV4 => Some(false),
+        IPV6 => Some(true),
+        _ => None,
+    }
+}
+
+/// What an ICMP message says of a packet that it quotes, and where its IP header is.
+#[inline(always)]
+fn report(ctx: &TcContext, is_ipv6: bool) -> Option<(Note, usize)> {
+    let (protocol_at, icmp, at) =
+        if is_ipv6 { (IP_AT + 6, ICMP6, IP_AT + V6_LENGTH) } else { (IP_AT + 9, ICMP, IP_AT + V4_LENGTH) };
+    if ctx.load::<u8>(protocol_at).ok()? != icmp {
+        return None;
+    }
+    let [kind, code] = ctx.load::<[u8; 2]>(at).ok()?;
+    let ([unreachable, exceeded], port) = if is_ipv6 { (FAILED_6, PORT_6) } else { (FAILED, PORT) };
+    let note = if kind == exceeded {
+        Note::ForwardedOn
+    } else if kind != unreachable {
+        return None;
+    } else if code == port {
+        Note::Refused
+    } else {
+        Note::Unreachable
+    };
+    Some((note, at + 8))
+}
+
+/// A packet of one of the protocols that checks use, with its IP header there; none: any other, or a fragment, or one with
+/// options.
+#[inline(always)]
+fn seen(ctx: &TcContext, ip_at: usize, is_ipv6: bool, way: Way) -> Option<Seen> {
+    let (protocol, address, at) = if is_ipv6 {
+        let protocol = ctx.load::<u8>(ip_at + 6).ok()?;
+        (protocol, ctx.load(ip_at + address_at(true, way)).ok()?, ip_at + V6_LENGTH)
+    } else {
+        let header: [u32; 5] = ctx.load(ip_at).ok()?;
+        let [first, fragment, third, source, destination] = header.map(u32::to_be);
+        // Version 4, five words; no more fragments, offset 0.
+        if first >> 24 != 0x45 || fragment & 0x3fff != 0 {
+            return None;
         }
-        IPV6 => {
-            let protocol = ctx.load::<u8>(IP_AT + 6).ok()?;
-            (true, protocol, ctx.load(IP_AT + address_at(true, way)).ok()?, IP_AT + V6_LENGTH)
-        }
-        _ => return None,
+        let address = if way == Way::Out { destination } else { source };
+        ((third >> 16) as u8, [u64::from(address.to_be()), 0], ip_at + V4_LENGTH)
     };
     let (own, port) = match protocol {
         TCP | UDP => {

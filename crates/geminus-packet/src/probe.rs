@@ -63,11 +63,42 @@ pub struct ProbeEntry {
     pub cluster: [Word; 2],
     /// Our port, or identifier of an echo, with bit 16 set once a packet has left; 0: none has.
     pub own: Word,
-    /// Packets that left, and from bit 32 those that came back.
+    /// Packets that left, from bit 32 those that came back, and from bit 56 [`Note`]s.
     pub packets: Word,
 }
 
 const _: () = assert!(size_of::<ProbeEntry>() == 64);
+
+/// What came beside answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// An answer in the server's own name, where one from the cluster address was due.
+    OwnName,
+    /// Word that nobody has the port.
+    Refused,
+    /// Word that the packet was forwarded on, by somebody who does not have the cluster address.
+    ForwardedOn,
+    /// Word that the packet may not pass, or finds no way.
+    Unreachable,
+}
+
+impl Note {
+    /// Two bits each: two CPUs that note the same at once do not touch another note.
+    const fn bit(self) -> u64 {
+        1 << (56 + 2 * self as u64)
+    }
+}
+
+/// What an incoming packet is to a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Return {
+    /// Its answer: the server's own address is put in the place of the cluster address.
+    Answer,
+    /// An answer in the server's own name, which no client would take: nor does the check.
+    OwnName,
+    /// Nothing.
+    Other,
+}
 
 /// What a check is to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,17 +193,14 @@ impl ProbeEntry {
     /// Packets that left, and that came back.
     pub fn counted(&self) -> [u32; 2] {
         let packets = self.packets.load();
-        [packets as u32, (packets >> 32) as u32]
+        [packets as u32, (packets >> 32) as u32 & 0xff_ffff]
     }
 
     /// A packet with this slot's mark leaves: whether it goes to the server that is checked, and so is to go to the cluster
     /// address. Remembers by which port it left.
     #[inline(always)]
     pub fn leaves(&self, seen: &Seen) -> bool {
-        let [high, low] = seen.address;
-        let is_its = self.state.load() == seen.state()
-            && self.server[0].load() == high
-            && self.server[1].load() == low;
+        let is_its = self.state.load() == seen.state() && is(&self.server, seen.address);
         if is_its {
             self.own.store(1 << 16 | seen.own as u64);
             self.packets.fetch_add(1);
@@ -180,19 +208,52 @@ impl ProbeEntry {
         is_its
     }
 
-    /// A packet comes in: whether it is an answer of this check, and so is from the server.
+    /// A packet comes in.
     #[inline(always)]
-    pub fn returns(&self, seen: &Seen) -> bool {
-        let [high, low] = seen.address;
-        let is_its = self.state.load() == seen.state()
-            && self.own.load() == 1 << 16 | seen.own as u64
-            && self.cluster[0].load() == high
-            && self.cluster[1].load() == low;
-        if is_its {
-            self.packets.fetch_add(1 << 32);
+    pub fn returns(&self, seen: &Seen) -> Return {
+        if !self.is_under_way(seen) {
+            return Return::Other;
         }
-        is_its
+        if is(&self.cluster, seen.address) {
+            self.packets.fetch_add(1 << 32);
+            Return::Answer
+        } else if is(&self.server, seen.address) {
+            self.note(Note::OwnName);
+            Return::OwnName
+        } else {
+            Return::Other
+        }
     }
+
+    /// Somebody reports what became of a packet, of which this is known.
+    #[inline(always)]
+    pub fn reported(&self, sent: &Seen, note: Note) {
+        if self.is_under_way(sent) && is(&self.cluster, sent.address) {
+            self.note(note);
+        }
+    }
+
+    /// Whether this came beside answers.
+    pub fn has(&self, note: Note) -> bool {
+        self.packets.load() & note.bit() != 0
+    }
+
+    #[inline(always)]
+    fn is_under_way(&self, seen: &Seen) -> bool {
+        self.state.load() == seen.state() && self.own.load() == 1 << 16 | seen.own as u64
+    }
+
+    #[inline(always)]
+    fn note(&self, note: Note) {
+        if self.packets.load() & note.bit() == 0 {
+            self.packets.fetch_add(note.bit());
+        }
+    }
+}
+
+#[inline(always)]
+fn is(words: &[Word; 2], address: [u64; 2]) -> bool {
+    words[0].load() == address[0] && words[1].load() == address[1]
 }
 
 #[cfg(test)]
@@ -234,20 +295,49 @@ mod tests {
         let entry = ProbeEntry::default();
         entry.begin(&asked("2001:db8::21", "2001:db8::80", Over::Udp(53)));
         let answer = seen("2001:db8::80", UDP, 40_000, 53);
-        assert!(!entry.returns(&answer), "nothing was asked yet");
+        assert_eq!(entry.returns(&answer), Return::Other, "nothing was asked yet");
         assert!(entry.leaves(&seen("2001:db8::21", UDP, 40_000, 53)));
         for other in [
             seen("2001:db8::80", UDP, 40_001, 53),
             seen("2001:db8::80", UDP, 40_000, 54),
             seen("2001:db8::80", TCP, 40_000, 53),
-            seen("2001:db8::21", UDP, 40_000, 53),
+            seen("2001:db8::22", UDP, 40_000, 53),
         ] {
-            assert!(!entry.returns(&other), "{other:?}");
+            assert_eq!(entry.returns(&other), Return::Other, "{other:?}");
         }
-        assert!(entry.returns(&answer));
+        assert_eq!(entry.returns(&answer), Return::Answer);
         assert_eq!(entry.counted(), [1, 1]);
         entry.begin(&asked("2001:db8::21", "2001:db8::80", Over::Udp(53)));
-        assert!(!entry.returns(&answer), "an answer to the check before is none to this one");
+        assert_eq!(entry.returns(&answer), Return::Other, "an answer to the check before is none to this one");
+    }
+
+    #[test]
+    fn an_answer_in_the_servers_own_name_is_none_and_is_noted() {
+        let entry = ProbeEntry::default();
+        entry.begin(&asked("192.0.2.21", "192.0.2.80", Over::Udp(53)));
+        let sent = seen("192.0.2.21", UDP, 40_000, 53);
+        assert!(entry.leaves(&sent));
+        assert!(!entry.has(Note::OwnName));
+        assert_eq!([entry.returns(&sent), entry.returns(&sent)], [Return::OwnName; 2]);
+        assert!(entry.has(Note::OwnName) && !entry.has(Note::Refused));
+        assert_eq!(entry.counted(), [1, 0]);
+    }
+
+    #[test]
+    fn what_became_of_a_packet_is_noted_if_the_packet_was_of_the_check() {
+        let notes = [Note::OwnName, Note::Refused, Note::ForwardedOn, Note::Unreachable];
+        let entry = ProbeEntry::default();
+        entry.begin(&asked("192.0.2.21", "192.0.2.80", Over::Tcp(80)));
+        entry.leaves(&seen("192.0.2.21", TCP, 40_000, 80));
+        entry.reported(&seen("192.0.2.80", TCP, 40_001, 80), Note::Refused);
+        entry.reported(&seen("192.0.2.81", TCP, 40_000, 80), Note::Refused);
+        assert!(notes.iter().all(|&note| !entry.has(note)));
+        for (at, note) in notes.into_iter().enumerate() {
+            entry.reported(&seen("192.0.2.80", TCP, 40_000, 80), note);
+            assert_eq!(notes.iter().filter(|&&note| entry.has(note)).count(), at + 1);
+        }
+        entry.begin(&asked("192.0.2.21", "192.0.2.80", Over::Tcp(80)));
+        assert!(notes.iter().all(|&note| !entry.has(note)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use geminus_core::ha::Instant;
 
 use super::datagram::checksum;
-use crate::kernel::calls;
+use crate::kernel::echo_socket::{ECHO_REPLY, ECHO_REPLY_6, ECHO_REQUEST, ECHO_REQUEST_6, echo_socket};
 
 /// How often each target is asked.
 const EVERY: Duration = Duration::from_millis(200);
@@ -24,11 +24,6 @@ const ANSWER: usize = 256;
 
 /// Answers read in one go: what all targets send in a few rounds.
 const GO: usize = 64;
-
-const ECHO_REQUEST: u8 = 8;
-const ECHO_REPLY: u8 = 0;
-const ECHO_REQUEST_6: u8 = 128;
-const ECHO_REPLY_6: u8 = 129;
 
 /// The targets and the sockets to ask them by.
 #[derive(Debug)]
@@ -78,8 +73,8 @@ impl Reach {
         let is_wanted = |v4: bool| self.targets.iter().any(|target| target.address.is_ipv4() == v4);
         let (v4, v6) = (is_wanted(true), is_wanted(false));
         let opened = match (&self.ipv4, &self.ipv6) {
-            (None, _) if v4 => open_ipv4().map(|socket| self.ipv4 = Some(socket)),
-            (_, None) if v6 => open_ipv6().map(|socket| self.ipv6 = Some(socket)),
+            (None, _) if v4 => echo_socket(true).map(|socket| self.ipv4 = Some(socket)),
+            (_, None) if v6 => echo_socket(false).map(|socket| self.ipv6 = Some(socket)),
             _ => return None,
         };
         opened.err().map(|error| format!("reach targets cannot be asked: {error}"))
@@ -148,27 +143,6 @@ impl Reach {
             }
         }
     }
-}
-
-fn open_ipv4() -> io::Result<UdpSocket> {
-    /// `SOL_RAW` and its one option (`include/uapi/linux/icmp.h`): kinds of messages that are kept away, one bit each.
-    const SOL_RAW: i32 = 255;
-    const ICMP_FILTER: i32 = 1;
-    let socket = calls::socket(libc::AF_INET, libc::SOCK_RAW, libc::IPPROTO_ICMP)?;
-    let others = !(1_u32 << ECHO_REPLY);
-    calls::set_option(socket.as_fd(), SOL_RAW, ICMP_FILTER, &others.to_ne_bytes())?;
-    Ok(socket.into())
-}
-
-fn open_ipv6() -> io::Result<UdpSocket> {
-    /// `ICMPV6_FILTER` (`include/uapi/linux/icmpv6.h`): kinds of messages that are kept away, one bit each.
-    const ICMPV6_FILTER: i32 = 1;
-    let socket = calls::socket(libc::AF_INET6, libc::SOCK_RAW, libc::IPPROTO_ICMPV6)?;
-    let mut others = [u32::MAX; 8];
-    others[usize::from(ECHO_REPLY_6) / 32] &= !(1 << (ECHO_REPLY_6 % 32));
-    let bytes: Vec<u8> = others.iter().flat_map(|word| word.to_ne_bytes()).collect();
-    calls::set_option(socket.as_fd(), libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &bytes)?;
-    Ok(socket.into())
 }
 
 /// An echo request: type, code, checksum, identifier, sequence, secret, number of the target. The kernel fills in the

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use geminus_dataplane::{Probes, Slot};
 use geminus_fixtures::frame::{ACK, IPV4, IPV6, SYN, Tcp, Udp, V4, V6, VLAN, ethernet, tagged};
-use geminus_packet::probe::{Asked, Over, SLOTS};
+use geminus_packet::probe::{Asked, Note, Over, SLOTS};
 
 const NODE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 11];
 const KERNELS_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -102,6 +102,8 @@ fn slot(probes: &Probes, says: Says, server: IpAddr, cluster: IpAddr, mac: Optio
 
 /// `TC_ACT_UNSPEC`: to whoever is next.
 const NEXT: u32 = u32::MAX;
+/// `TC_ACT_SHOT`: to nobody.
+const DROP: u32 = 2;
 
 fn out(probes: &Probes, frame: &[u8], mark: u32) -> Vec<u8> {
     let ran = probes.run_out(frame, mark).unwrap_or_else(|error| panic!("{error}"));
@@ -157,8 +159,6 @@ fn what_is_no_check_is_not_touched() {
             let unasked = says.coming(cluster);
             assert_eq!(back(&probes, &unasked), unasked, "nothing was asked yet");
             out(&probes, &frame, slot.mark());
-            let of_server = says.coming(server);
-            assert_eq!(back(&probes, &of_server), of_server, "the server in its own name");
             drop(slot);
             assert_eq!(out(&probes, &frame, 0x4745_0000), frame, "the slot was given back");
             assert_eq!(back(&probes, &unasked), unasked, "an answer that comes too late");
@@ -183,6 +183,48 @@ fn fragments_options_and_frames_cut_short_pass_as_they_are() {
     ] {
         let frame = ethernet(KERNELS_MAC, NODE_MAC, IPV4, &strange);
         assert_eq!(out(&probes, &frame, slot.mark()), frame);
+    }
+}
+
+#[test]
+fn an_answer_in_the_servers_own_name_reaches_nobody_and_is_noted() {
+    let probes = probes();
+    for (server, cluster) in families() {
+        for says in ALL {
+            let slot = slot(&probes, says, server, cluster, None);
+            out(&probes, &says.leaving(server, KERNELS_MAC), slot.mark());
+            let ran = probes.run_in(&says.coming(server)).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((ran.action, slot.has(Note::OwnName)), (DROP, true), "{:?}", says.over());
+        }
+    }
+}
+
+#[test]
+fn a_report_of_what_became_of_a_packet_is_noted_and_passes_as_it_is() {
+    let probes = probes();
+    let reports = [
+        (Note::Refused, [3, 3], [1, 4]),
+        (Note::Unreachable, [3, 10], [1, 1]),
+        (Note::ForwardedOn, [11, 0], [3, 0]),
+    ];
+    for (server, cluster) in families() {
+        for (note, [kind4, code4], [kind6, code6]) in reports {
+            for says in ALL {
+                let slot = slot(&probes, says, server, cluster, None);
+                out(&probes, &says.leaving(server, KERNELS_MAC), slot.mark());
+                let (_, sent) = says.packet(cluster, false);
+                let quoted = [&[0; 4][..], &sent].concat();
+                let (ip, packet) = match cluster {
+                    IpAddr::V4(_) => (IPV4, V4::new(SERVER4, NODE4).icmp(kind4, code4, &quoted)),
+                    IpAddr::V6(_) => (IPV6, V6::new(SERVER6, NODE6).icmp(kind6, code6, &quoted)),
+                };
+                let frame = ethernet(NODE_MAC, TABLES_MAC, ip, &packet);
+                assert_eq!(back(&probes, &frame), frame);
+                assert!(slot.has(note), "{note:?} of {:?} to {cluster}", says.over());
+                let others = reports.iter().filter(|(other, ..)| *other != note && slot.has(*other));
+                assert_eq!(others.count(), 0);
+            }
+        }
     }
 }
 

@@ -1,0 +1,63 @@
+//! Every limit of the advisors' thread, with its reason.
+
+use std::time::Duration;
+
+/// Checks and looks that may wait for the thread: it takes them within microseconds.
+pub(super) const ORDERS: usize = 16_384;
+
+/// What may wait for the driver, which is busy for seconds while large tables are written.
+pub(super) const NEWS: usize = 16_384;
+
+/// How often the thread's signs of life are looked at.
+pub(super) const SIGN_EVERY: Duration = Duration::from_millis(500);
+
+/// So many looks without one are a silence: 2 s.
+pub(super) const SIGNS: u32 = 4;
+
+/// How often the thread gives a sign of life.
+pub(super) const BEAT: Duration = Duration::from_millis(100);
+
+/// Checks under way at once; more wait for their turn. Half of the slots of the clients' road: farewells and looks have some
+/// too.
+pub(super) const CHECKS: usize = 2_048;
+
+/// Descriptors of the process that are not those of checks.
+pub(super) const DESCRIPTORS: u64 = 256;
+
+/// Second looks under way at once.
+pub(super) const LOOKS: usize = 16;
+
+/// Programs of `exec` checks that run at once.
+pub(super) const PROGRAMS: usize = 64;
+
+/// Bytes read in one go.
+pub(super) const READ: usize = 4_096;
+
+/// What the kernel may keep of what a server sends (`SO_RCVBUF`; it counts double). With what a conversation and TLS keep,
+/// no server can make this machine hold more than 64 KiB.
+pub(super) const RECEIVED: usize = 12 * 1_024;
+
+/// Longest datagram that is read (RFC 6891 section 6.2.5, and no answer to a check is longer).
+pub(super) const DATAGRAM: usize = 4_096;
+
+/// How long a server is given to close after a farewell, and how much it may say meanwhile.
+pub(super) const FAREWELL: Duration = Duration::from_millis(250);
+/// See [`FAREWELL`].
+pub(super) const FAREWELL_BYTES: usize = 16 * 1_024;
+
+/// How long a look waits for an answer of any kind.
+pub(super) const LOOK: Duration = Duration::from_millis(1_000);
+
+/// How long a look waits for somebody to claim an address, and how often it asks.
+pub(super) const CLAIM: Duration = Duration::from_millis(300);
+/// See [`CLAIM`].
+pub(super) const CLAIM_QUESTIONS: u32 = 3;
+
+/// Bytes that are kept of what a program says.
+pub(super) const SAID: usize = 4_096;
+
+/// Bytes that a program may say before it is ended.
+pub(super) const SAID_MOST: usize = 1024 * 1_024;
+
+/// How long a program that failed to load the way of checks is not tried again.
+pub(super) const LOAD_AGAIN: Duration = Duration::from_secs(5);

@@ -1,0 +1,111 @@
+//! The second look: what is wrong with a server's set-up.
+//!
+//! Everything is asked at once, by both roads, and [`judge`] makes one finding of it.
+
+mod claims;
+mod judge;
+
+use std::net::IpAddr;
+
+use geminus_advisor::{Transport, dialogue};
+use geminus_core::health::{Diagnosis, Fault, FaultKind, Good, Probe, Question, Target};
+use geminus_packet::probe::Over;
+use tokio::time::{Instant, timeout_at};
+
+pub(super) use self::claims::Claims;
+use self::judge::{Heard, Seen, judge};
+use super::bounds::LOOK;
+use super::check::check;
+use super::road::Means;
+use super::{Place, Way};
+
+/// Looks. Returns within [`LOOK`] and a little.
+pub(super) async fn look(means: &Means, question: &Question, way: &Way) -> Diagnosis {
+    let Question { target, by, failed } = question;
+    let until = Instant::now() + LOOK;
+    if !failed {
+        let answers_arp = claimed(means, target.server, *by, way).await;
+        return if answers_arp { Diagnosis::AnswersArp } else { Diagnosis::Nothing };
+    }
+    let echo = async |by| echoes(means, target.server, by, way, until).await;
+    let service = async |by| service(means, target, by, way, until).await;
+    let (answers_arp, has_host, echo_by_road, echo_plain, by_road, plain) = tokio::join!(
+        claimed(means, target.server, *by, way),
+        claimed(means, target.server, target.server, way),
+        echo(Some(*by)),
+        echo(None),
+        service(Some(*by)),
+        service(None),
+    );
+    judge(&Seen {
+        answers_arp,
+        is_there: has_host,
+        echo_by_road: echo_by_road.is_ok(),
+        echo_plain: echo_plain.is_ok(),
+        by_road,
+        plain,
+    })
+}
+
+/// Whether the server's host claims an address when it is asked for it.
+async fn claimed(means: &Means, server: IpAddr, address: IpAddr, way: &Way) -> bool {
+    let Place::Link { index, macs: Some([own, theirs]), .. } = way.place else { return false };
+    // A dispatcher answers for the addresses that it is active for: that is its task.
+    if way.is_dispatcher && address != server {
+        return false;
+    }
+    means.claims.ask(index, own, theirs, server, address).await
+}
+
+async fn echoes(
+    means: &Means,
+    server: IpAddr,
+    by: Option<IpAddr>,
+    way: &Way,
+    until: Instant,
+) -> Result<(), Fault> {
+    let aim = means.aim(server, by, way, Over::Echo)?;
+    let asking = means.echo.ask(&aim, means.nonce());
+    timeout_at(until, asking).await.unwrap_or_else(|_| Err(super::check::nothing("an echo")))
+}
+
+/// What the service says to somebody who wants no more than to talk: of TCP a connection, of anything else all of it.
+async fn service(means: &Means, target: &Target, by: Option<IpAddr>, way: &Way, until: Instant) -> Heard {
+    let transport = dialogue(
+        &target.advisor,
+        target.protocol,
+        by.unwrap_or(target.server),
+        target.port,
+        means.nonce(),
+    )
+    .transport;
+    let outcome = match transport {
+        Transport::Datagram | Transport::Echo | Transport::Program => {
+            let target = Target { timeout: LOOK, connect: LOOK, ..target.clone() };
+            let probe = Probe { number: 0, target: target.into(), by };
+            check(means, &probe, way).await
+        }
+        _ => match means.aim(target.server, by, way, Over::Tcp(target.port)) {
+            Ok(aim) => {
+                let connecting = async { aim.connect(target.port).await.map(|_| Good::default()) };
+                let outcome = timeout_at(until, connecting).await;
+                outcome.unwrap_or_else(|_| Err(super::check::nothing("a TCP handshake")))
+                    .map_err(|failure| aim.explained(by, failure))
+            }
+            Err(fault) => Err(fault),
+        },
+    };
+    heard(&outcome)
+}
+
+fn heard(outcome: &Result<Good, Fault>) -> Heard {
+    match outcome {
+        Ok(_) => Heard::Service,
+        Err(fault) => match fault.kind {
+            FaultKind::Refused => Heard::Refusal,
+            // A server that answers from another address has not bound the one that it was asked by.
+            FaultKind::Unexpected | FaultKind::Garbage | FaultKind::Closed | FaultKind::Tls => Heard::Other,
+            _ => Heard::Nothing,
+        },
+    }
+}
