@@ -116,6 +116,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "geminus-daemon",
         members: &[
+            ("geminus-advisor", "what is said to servers, and what they have to answer"),
             ("geminus-api", "what it answers"),
             ("geminus-core", "every decision"),
             ("geminus-dataplane", "the kernel"),
@@ -123,6 +124,8 @@ const TABLE: &[Row] = &[
         ],
         others: &[
             ("blake3", "the digest that names the running configuration"),
+            ("h2", "HTTP/2, with every bound that a hostile server makes necessary"),
+            ("http", "the request that `h2` takes"),
             ("libc", "constants of packet sockets and netlink"),
             ("netlink-packet-core", "netlink's message framing"),
             (
@@ -134,7 +137,9 @@ const TABLE: &[Row] = &[
             ("sd-notify", "readiness and watchdog, said to systemd"),
             ("serde_json", "the control API's lines"),
             ("snow", "the Noise handshake and stream that replication goes through"),
+            ("socket2", "marks, lingering and bounds of the sockets of checks"),
             ("thiserror", "errors that name the failed thing"),
+            ("tokio-rustls", "TLS of checks, over *ring*"),
             ("tokio", "one thread's sockets, timers and signals"),
             ("tracing", "structured log records"),
             ("tracing-subscriber", "their way to the terminal and to JSON"),

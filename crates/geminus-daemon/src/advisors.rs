@@ -26,10 +26,10 @@ use std::time::Duration;
 use geminus_core::director::Input;
 use geminus_core::health::{Probe, Question};
 use geminus_core::neighbour::Mac;
-use tokio::sync::mpsc::{self, error::TrySendError};
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
-use self::bounds::{NEWS, ORDERS, SIGNS, SIGN_EVERY};
+use self::bounds::{NEWS, ORDERS, SIGN_EVERY, SIGNS};
 use self::thread::Thread;
 
 /// Where a server is, as the driver knows it.
@@ -72,6 +72,8 @@ enum Order {
 #[derive(Debug)]
 pub(crate) struct Advisors {
     running: Option<Running>,
+    /// What ends at once must not be begun anew for ever without a breath.
+    not_before: Instant,
     watch: Interval,
 }
 
@@ -91,7 +93,7 @@ impl Advisors {
     pub(crate) fn new() -> Self {
         let mut watch = interval(SIGN_EVERY);
         watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { running: None, watch }
+        Self { running: None, not_before: Instant::now(), watch }
     }
 
     /// Makes a check; what comes of it is heard.
@@ -106,17 +108,17 @@ impl Advisors {
 
     fn order(&mut self, order: Order) {
         if self.running.is_none() {
+            if Instant::now() < self.not_before {
+                return;
+            }
             match Running::start() {
                 Ok(running) => self.running = Some(running),
                 Err(error) => return tracing::warn!(%error, "the advisors' thread cannot be started"),
             }
         }
-        let Some(running) = &self.running else { return };
-        match running.orders.try_send(order) {
-            // It is silent, and whoever watches says so.
-            Ok(()) | Err(TrySendError::Full(_)) => {}
-            // Its end is heard, and it begins anew with what is to be done then.
-            Err(TrySendError::Closed(_)) => {}
+        if let Some(running) = &self.running {
+            // Full: it is silent, and whoever watches says so. Closed: its end is heard, and it begins anew.
+            drop(running.orders.try_send(order));
         }
     }
 
@@ -129,9 +131,8 @@ impl Advisors {
                     Some(input) => return input,
                     None => {
                         tracing::warn!("the advisors' thread has ended; it begins anew");
-                        // What ends at once must not be begun anew for ever without a breath.
-                        sleep(SIGN_EVERY).await;
                         self.running = None;
+                        self.not_before = Instant::now() + SIGN_EVERY;
                         return Input::AdvisorsSilent(SIGN_EVERY);
                     }
                 },

@@ -1,6 +1,7 @@
 //! The one loop: what is heard goes to the director, and what it wants is done.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,10 +12,13 @@ use geminus_core::ha::HaEvent;
 use geminus_core::journal::{self, EventKind, Severity};
 use geminus_core::key::{AgentsKey, HaKeys, SiteKey};
 use geminus_core::model::Site;
+use geminus_core::neighbour::{Mac, Route};
+use geminus_core::plan::Link;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
+use crate::advisors::{Advisors, Place, Way};
 use crate::agents::{self, Agents, AgentsSite};
 use crate::control::{Answer, EVENTS_BEHIND, Question};
 use crate::error::RunError;
@@ -69,6 +73,7 @@ pub(crate) struct Driver {
     look_again: Option<Instant>,
     leaving: Option<bool>,
     hooks: Hooks,
+    advisors: Advisors,
     /// Clusters of the group that the partners' news at hand is about.
     about: Vec<String>,
 }
@@ -140,6 +145,7 @@ impl Driver {
             look_again: None,
             leaving: None,
             hooks: Hooks::new(&parts.director.site().ha.hooks, &parts.director.node().name),
+            advisors: Advisors::new(),
             about: Vec::new(),
             parts,
         }
@@ -169,6 +175,7 @@ impl Driver {
                 () = self.parts.netlink.readable() => self.hear_netlink(),
                 heard = pair::heard(&mut self.parts.pair) => self.hear_pair(heard)?,
                 input = self.parts.agents.heard() => self.hear(input),
+                input = self.advisors.heard() => self.hear(input),
                 failure = self.hooks.ended() => {
                     failure.into_iter().for_each(|failure| self.hear(Input::HookFailed(failure)));
                 }
@@ -314,13 +321,42 @@ impl Driver {
                     let counts = self.parts.plane.data().count(&servers);
                     self.hear(Input::Counted(counts));
                 }
-                Effect::Probe(_) | Effect::Diagnose(_) => {}
+                Effect::Probe(probe) => {
+                    let way = self.way(probe.target.server);
+                    self.advisors.probe(probe, way);
+                }
+                Effect::Diagnose(question) => {
+                    let way = self.way(question.target.server);
+                    self.advisors.look(question, way);
+                }
                 Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
                 Effect::Tell(event) => self.tell(&event),
                 Effect::Ready => self.supervisor.ready(self.parts.director.summary()),
                 Effect::Leave { keep } => self.leaving = Some(keep),
             }
         }
+    }
+
+    /// Where a server is, as far as anybody knows.
+    fn way(&self, server: IpAddr) -> Way {
+        let Parts { director, plane, .. } = &self.parts;
+        let is_dispatcher = director.site().nodes.iter().any(|node| node.address == server);
+        let on_link = |index: u32, macs| match director.interface_name(index) {
+            Some(name) => Place::Link { index, name: name.to_owned(), macs },
+            None => Place::Link { index, name: director.node().interface.clone(), macs },
+        };
+        let place = match (director.route(server), plane.link(server)) {
+            (Some(Route::Via { gateway, .. }), _) => Place::Behind(gateway),
+            (Some(Route::Local), _) | (_, Some(Link::Local)) => Place::Here,
+            (_, Some(Link::Remote { mac, source, interface })) => {
+                on_link(interface, Some([Mac(source), Mac(mac)]))
+            }
+            (Some(Route::OnLink { interface, .. }), None) => on_link(interface, None),
+            (Some(Route::Unreachable) | None, None) => {
+                on_link(director.own_interface().map_or(0, |own| own.index), None)
+            }
+        };
+        Way { place, is_dispatcher }
     }
 
     fn command(&self, command: Command) {

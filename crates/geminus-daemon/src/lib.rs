@@ -3,6 +3,7 @@
 //! [`run`] is the whole daemon. It decides nothing: it feeds what the kernel, the operators and the clock say to the
 //! director and carries out the effects that come back.
 
+mod advisors;
 mod agents;
 mod control;
 mod driver;

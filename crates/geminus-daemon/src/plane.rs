@@ -115,6 +115,11 @@ impl Plane {
         }
     }
 
+    /// Where frames for this server go, if that is known.
+    pub(crate) fn link(&self, server: IpAddr) -> Option<Link> {
+        self.links.get(&server).copied()
+    }
+
     /// Attaches the program to the node's interface, whose hardware address is this.
     pub(crate) fn attach(&mut self, mac: Mac) -> Result<(), String> {
         self.data.set_mac(mac.0);

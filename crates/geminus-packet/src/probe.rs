@@ -308,7 +308,11 @@ mod tests {
         assert_eq!(entry.returns(&answer), Return::Answer);
         assert_eq!(entry.counted(), [1, 1]);
         entry.begin(&asked("2001:db8::21", "2001:db8::80", Over::Udp(53)));
-        assert_eq!(entry.returns(&answer), Return::Other, "an answer to the check before is none to this one");
+        assert_eq!(
+            entry.returns(&answer),
+            Return::Other,
+            "an answer to the check before is none to this one"
+        );
     }
 
     #[test]

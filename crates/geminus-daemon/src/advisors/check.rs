@@ -38,8 +38,7 @@ pub(super) async fn check(means: &Means, probe: &Probe, way: &Way) -> Result<Goo
     let target = &*probe.target;
     let deadlines = Deadlines::of(target);
     let asked_by = probe.by.unwrap_or(target.server);
-    let dialogue =
-        dialogue(&target.advisor, target.protocol, asked_by, target.port, means.nonce());
+    let dialogue = dialogue(&target.advisor, target.protocol, asked_by, target.port, means.nonce());
     if dialogue.transport == Transport::Program {
         let Advisor::Exec { command } = &target.advisor else { return Err(own("it names no program")) };
         return program::run(means, command, target, probe.by, deadlines.all).await;
@@ -96,7 +95,7 @@ async fn by_transport(
                     talk.await.outcome
                 }
             };
-            outcome.and_then(|good| certificate.seen(good))
+            outcome.and_then(|_| certificate.good())
         }
         Transport::H2 { tls, name } => {
             let Advisor::Http(http) = &target.advisor else { return Err(own("it is no HTTP check")) };
@@ -105,7 +104,7 @@ async fn by_transport(
                 let handshake = means.tls.shake_hands(stream, name.as_deref(), by, &[b"h2"]);
                 let (stream, certificate) = late(deadlines, "a TLS handshake", handshake).await?;
                 let outcome = http2::ask(stream, http, by, target.port, deadlines.all).await;
-                outcome.and_then(|good| certificate.seen(good))
+                outcome.and_then(|_| certificate.good())
             } else {
                 http2::ask(stream, http, by, target.port, deadlines.all).await
             }

@@ -99,7 +99,9 @@ fn send(socket: &UdpSocket, aim: &Aim, request: &[u8]) -> io::Result<()> {
     match (&aim.road, aim.address) {
         (Road::Clients(slot), address) => mark(options, address, slot.mark())?,
         (Road::Plain, IpAddr::V4(_)) => options.set_mark(0).and_then(|()| options.set_ttl_v4(FAR))?,
-        (Road::Plain, IpAddr::V6(_)) => options.set_mark(0).and_then(|()| options.set_unicast_hops_v6(FAR))?,
+        (Road::Plain, IpAddr::V6(_)) => {
+            options.set_mark(0).and_then(|()| options.set_unicast_hops_v6(FAR))?
+        }
     }
     socket.try_send_to(request, (aim.address, 0).into()).map(drop)
 }
@@ -116,7 +118,7 @@ async fn hear(socket: Rc<UdpSocket>, is_ipv4: bool, waiting: Rc<RefCell<Waiting>
             && let Some(asked) = waiting.by_identifier.remove(&identifier)
         {
             // It gave up just now.
-            drop(asked.answered.send(()));
+            let _ = asked.answered.send(());
         }
     }
 }

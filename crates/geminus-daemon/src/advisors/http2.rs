@@ -22,7 +22,13 @@ const HEAD: u32 = 16 * 1_024;
 type NoBody = &'static [u8];
 
 /// Asks once, over a connection that is nobody else's.
-pub(super) async fn ask<S>(stream: S, check: &Http, by: IpAddr, port: u16, until: Instant) -> Result<Good, Fault>
+pub(super) async fn ask<S>(
+    stream: S,
+    check: &Http,
+    by: IpAddr,
+    port: u16,
+    until: Instant,
+) -> Result<Good, Fault>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -84,7 +90,8 @@ fn request(check: &Http, by: IpAddr, port: u16) -> Result<http::Request<()>, htt
         .authority(Authority::try_from(authority)?)
         .path_and_query(PathAndQuery::try_from(path)?)
         .build()?;
-    let mut builder = http::Request::builder().method(method.as_str()).uri(uri).version(http::Version::HTTP_2);
+    let mut builder =
+        http::Request::builder().method(method.as_str()).uri(uri).version(http::Version::HTTP_2);
     for (name, value) in headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("connection")) {
         builder = builder.header(name, value);
     }

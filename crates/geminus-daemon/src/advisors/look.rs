@@ -71,14 +71,9 @@ async fn echoes(
 
 /// What the service says to somebody who wants no more than to talk: of TCP a connection, of anything else all of it.
 async fn service(means: &Means, target: &Target, by: Option<IpAddr>, way: &Way, until: Instant) -> Heard {
-    let transport = dialogue(
-        &target.advisor,
-        target.protocol,
-        by.unwrap_or(target.server),
-        target.port,
-        means.nonce(),
-    )
-    .transport;
+    let transport =
+        dialogue(&target.advisor, target.protocol, by.unwrap_or(target.server), target.port, means.nonce())
+            .transport;
     let outcome = match transport {
         Transport::Datagram | Transport::Echo | Transport::Program => {
             let target = Target { timeout: LOOK, connect: LOOK, ..target.clone() };
@@ -89,7 +84,8 @@ async fn service(means: &Means, target: &Target, by: Option<IpAddr>, way: &Way, 
             Ok(aim) => {
                 let connecting = async { aim.connect(target.port).await.map(|_| Good::default()) };
                 let outcome = timeout_at(until, connecting).await;
-                outcome.unwrap_or_else(|_| Err(super::check::nothing("a TCP handshake")))
+                outcome
+                    .unwrap_or_else(|_| Err(super::check::nothing("a TCP handshake")))
                     .map_err(|failure| aim.explained(by, failure))
             }
             Err(fault) => Err(fault),

@@ -77,7 +77,13 @@ impl Means {
     }
 
     /// How to ask `server` by the cluster address `by`, or by its own.
-    pub(super) fn aim(&self, server: IpAddr, by: Option<IpAddr>, way: &Way, over: Over) -> Result<Aim, Fault> {
+    pub(super) fn aim(
+        &self,
+        server: IpAddr,
+        by: Option<IpAddr>,
+        way: &Way,
+        over: Over,
+    ) -> Result<Aim, Fault> {
         let Some(by) = by else { return Ok(Aim { address: server, road: Road::Plain }) };
         match &way.place {
             Place::Here => {
@@ -185,7 +191,10 @@ impl Aim {
             let words = format!("{server} does not have {by}: it forwards its packets on");
             fault(FaultKind::Unreachable, words)
         } else if slot.has(Note::Refused) {
-            fault(FaultKind::Refused, format!("expected an answer, got a refusal: {by} has nobody at the port"))
+            fault(
+                FaultKind::Refused,
+                format!("expected an answer, got a refusal: {by} has nobody at the port"),
+            )
         } else if slot.has(Note::Unreachable) {
             fault(FaultKind::Unreachable, format!("expected an answer, got word that {by} cannot be reached"))
         } else {
@@ -199,7 +208,11 @@ impl Aim {
         use FaultKind::{ConnectTimeout, Own, Timeout, Unreachable};
         match (&self.road, outcome) {
             (Road::Plain, _) => true,
-            (Road::Clients(_), Err(fault)) if matches!(fault.kind, ConnectTimeout | Timeout | Unreachable | Own) => true,
+            (Road::Clients(_), Err(fault))
+                if matches!(fault.kind, ConnectTimeout | Timeout | Unreachable | Own) =>
+            {
+                true
+            }
             (Road::Clients(slot), _) => slot.counted()[0] > 0,
         }
     }

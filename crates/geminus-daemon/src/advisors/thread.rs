@@ -100,7 +100,7 @@ fn descriptors() -> usize {
     if now < wanted && now < most {
         let current = Some(wanted.min(most));
         // Refused: what there is has to do.
-        drop(setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum }));
+        let _ = setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum });
     }
     let now = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(now.saturating_sub(DESCRIPTORS)).unwrap_or(usize::MAX).max(16)

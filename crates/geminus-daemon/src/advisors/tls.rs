@@ -34,9 +34,9 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// Nothing of it is wrong: says when it expires.
-    pub(super) fn seen(self, good: Good) -> Result<Good, Fault> {
-        Ok(Good { certificate: Some(self.expires_in?), ..good })
+    /// What there is to say of a server that showed it and is well.
+    pub(super) fn good(self) -> Result<Good, Fault> {
+        Ok(Good { certificate: Some(self.expires_in?) })
     }
 }
 
@@ -74,7 +74,8 @@ impl Tls {
 
     fn config(&self) -> Result<ClientConfig, Error> {
         let builder: ConfigBuilder<ClientConfig, WantsVerifier> =
-            ClientConfig::builder_with_provider(Arc::clone(&self.provider)).with_safe_default_protocol_versions()?;
+            ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+                .with_safe_default_protocol_versions()?;
         let anybody = Arc::new(Anybody(Arc::clone(&self.provider)));
         Ok(builder.dangerous().with_custom_certificate_verifier(anybody).with_no_client_auth())
     }

@@ -28,7 +28,9 @@ pub(super) fn of_socket(error: &io::Error, what: &str) -> Fault {
             said(FaultKind::Unreachable, &format!("nothing: {}", plain(error)))
         }
         Some(libc::ETIMEDOUT) => said(FaultKind::ConnectTimeout, "nothing in time"),
-        _ if error.kind() == io::ErrorKind::UnexpectedEof => said(FaultKind::Closed, "the end of the connection"),
+        _ if error.kind() == io::ErrorKind::UnexpectedEof => {
+            said(FaultKind::Closed, "the end of the connection")
+        }
         _ => own(error),
     }
 }

@@ -10,7 +10,7 @@ use geminus_core::director::{Claim, Input};
 use geminus_core::neighbour::Mac;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::{timeout, Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::advisors::bounds::{CLAIM, CLAIM_QUESTIONS};
 use crate::kernel::LinkSocket;
@@ -31,7 +31,14 @@ pub(in crate::advisors) struct Claims {
 
 impl Claims {
     /// Whether the host with this hardware address claims `address`, asked a few times by `interface`.
-    pub(super) async fn ask(&self, interface: u32, own: Mac, theirs: Mac, server: IpAddr, address: IpAddr) -> bool {
+    pub(super) async fn ask(
+        &self,
+        interface: u32,
+        own: Mac,
+        theirs: Mac,
+        server: IpAddr,
+        address: IpAddr,
+    ) -> bool {
         let (Ok(socket), Some(source)) = (self.socket(), source_to(server)) else { return false };
         let Some(question) = question(source, own, address, Some(theirs)) else { return false };
         let (claimed, mut claim) = oneshot::channel();
@@ -76,7 +83,7 @@ fn answer(waiting: &mut Vec<Waiter>, claim: Claim) {
     for waiter in all.into_iter().filter(|waiter| !waiter.claimed.is_closed()) {
         if waiter.address == claim.address && waiter.mac == claim.mac {
             // It gave up just now.
-            drop(waiter.claimed.send(()));
+            let _ = waiter.claimed.send(());
         } else {
             waiting.push(waiter);
         }

@@ -1,5 +1,8 @@
 //! What a check's program is not given.
-#![allow(unsafe_code, reason = "what a new process gives up before it becomes another program has no safe wrapper")]
+#![allow(
+    unsafe_code,
+    reason = "what a new process gives up before it becomes another program has no safe wrapper"
+)]
 
 use std::io;
 
