@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail};
 /// Where administration programs live on systems that keep them out of an ordinary user's `PATH`.
 const SYSTEM_DIRECTORIES: [&str; 3] = ["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
+/// Where distributions keep servers that nobody starts by hand, and a star for any version.
+const SERVERS_APART: [&str; 3] = ["/usr/lib/dovecot", "/usr/libexec/dovecot", "/usr/lib/postgresql/*/bin"];
+
 /// How many of a silent program's last lines an error repeats.
 const LAST_LINES: usize = 15;
 
@@ -76,17 +79,27 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     env::split_paths(&search_path()).map(|directory| directory.join(name)).find(|path| is_executable(path))
 }
 
-/// `PATH` with the system directories behind it.
+/// `PATH` with the system directories behind it, and those of servers behind these.
 pub(crate) fn search_path() -> OsString {
     let path = env::var_os("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = env::split_paths(&path).collect();
-    for directory in SYSTEM_DIRECTORIES {
-        if !directories.iter().any(|known| known == Path::new(directory)) {
-            directories.push(directory.into());
+    let apart = SERVERS_APART.into_iter().flat_map(versions);
+    for directory in SYSTEM_DIRECTORIES.into_iter().map(PathBuf::from).chain(apart) {
+        if !directories.contains(&directory) {
+            directories.push(directory);
         }
     }
     // A directory with a colon in its name cannot come out of a split at colons.
     env::join_paths(directories).unwrap_or(path)
+}
+
+/// The directories that a path with a star names; the path itself if it has none.
+fn versions(path: &str) -> Vec<PathBuf> {
+    let Some((above, below)) = path.split_once("/*/") else { return vec![path.into()] };
+    let found = std::fs::read_dir(above).into_iter().flatten().flatten();
+    let mut found: Vec<PathBuf> = found.map(|version| version.path().join(below)).collect();
+    found.sort();
+    found
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -10,6 +10,7 @@ mod command;
 mod demo;
 mod faults;
 mod floors;
+mod fuzz;
 mod setup;
 mod sim;
 mod tally;
@@ -49,6 +50,8 @@ enum Task {
     },
     /// Let whole sites go wrong on a virtual clock; a broken law is told with its seed and its shortest story.
     Sim(sim::Wanted),
+    /// Let libFuzzer look for answers of servers that break a parser of theirs.
+    Fuzz(fuzz::Wanted),
     /// What CI runs: format, lints, documentation, then every test floor.
     Ci,
     /// Balance a site of real content hosts inside network namespaces and write a report (needs root).
@@ -123,6 +126,7 @@ fn perform(task: Task) -> Result<()> {
         Task::Setup { check: false } => setup::ensure(&mut workspace, Scope::Everything),
         Task::Test { floor } => floors::test(&mut workspace, floor),
         Task::Sim(wanted) => sim::sim(&workspace, &wanted),
+        Task::Fuzz(wanted) => fuzz::fuzz(&workspace, &wanted),
         Task::Ci => ci::check_and_test(&mut workspace),
         Task::Demo { report, fast } => demo::demo(&mut workspace, report, fast),
         Task::Faults { only, full } => faults::faults(&mut workspace, &only, full),

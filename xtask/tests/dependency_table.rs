@@ -190,7 +190,11 @@ const TABLE: &[Row] = &[
             ("signal-hook", "an interrupted run cleans up after itself"),
             ("socket2", "probes of a port, with their time limits"),
         ],
-        tests: &[("tempfile", "reports and runtime directories that vanish with the test")],
+        tests: &[
+            ("geminus-advisor", "conversations with real servers, before there is a daemon around them"),
+            ("geminus-core", "what those conversations ask"),
+            ("tempfile", "reports and runtime directories that vanish with the test"),
+        ],
     },
     Row {
         name: "geminus-fixtures",

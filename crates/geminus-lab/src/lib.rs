@@ -7,6 +7,7 @@
 
 pub mod balanced;
 pub mod balancer;
+pub mod counterparts;
 pub mod demo;
 pub mod faults;
 pub mod frames;

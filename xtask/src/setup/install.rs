@@ -75,7 +75,9 @@ fn mount_bpffs() -> Result<()> {
 }
 
 fn install_packages(packages: &[&str]) -> Result<()> {
-    let services: Vec<_> = needs::SERVICES.into_iter().filter(|name| packages.contains(name)).collect();
+    let brought = needs::SERVICES.into_iter().filter(|(package, _)| packages.contains(package));
+    let mut services: Vec<_> = brought.map(|(_, service)| service).collect();
+    services.dedup();
     let held_back = (!services.is_empty()).then(|| HeldBack::new(services)).transpose()?;
     // Lists that are missing or out of date show in the simulation; only then is it worth fetching them.
     let mut updated = false;
@@ -83,8 +85,7 @@ fn install_packages(packages: &[&str]) -> Result<()> {
         update_lists()?;
         updated = true;
     }
-    let install =
-        || command::capture(apt_get(&["install", "--yes", "--no-install-recommends"]).args(packages));
+    let install = || command::capture(apt_get(INSTALL).args(packages));
     let mut result = install();
     if result.is_err() && !updated {
         // A list can name a version that the mirror no longer has.
@@ -94,6 +95,9 @@ fn install_packages(packages: &[&str]) -> Result<()> {
     result?;
     held_back.map_or(Ok(()), HeldBack::leave_stopped)
 }
+
+/// What a machine has stays: a mail server, of which there can be only one, is not put in another's place.
+const INSTALL: &[&str] = &["install", "--yes", "--no-install-recommends", "--no-remove"];
 
 fn update_lists() -> Result<()> {
     println!("setup: apt-get update");
@@ -210,8 +214,9 @@ mod tests {
 
     #[test]
     fn the_policy_forbids_the_services_and_nothing_else() {
-        let policy = policy(std::process::id(), &needs::SERVICES);
-        for service in needs::SERVICES {
+        let services = needs::SERVICES.map(|(_, service)| service);
+        let policy = policy(std::process::id(), &services);
+        for service in services {
             assert_eq!(answer(&policy, service), Some(101));
             assert_eq!(answer(&policy, &format!("{service}.service")), Some(101));
         }

@@ -20,7 +20,7 @@ pub(crate) struct Program {
 }
 
 /// Every program that the lab, the demo and the benchmarks start.
-pub(crate) const PROGRAMS: [Program; 10] = [
+pub(crate) const PROGRAMS: [Program; 19] = [
     Program { name: "ip", why: "makes the lab's namespaces and links", package: IPROUTE },
     Program { name: "bridge", why: "shows what the lab's switches learnt", package: IPROUTE },
     Program {
@@ -51,10 +51,86 @@ pub(crate) const PROGRAMS: [Program; 10] = [
         why: "is what takeovers are measured beside",
         package: Package::everywhere("keepalived"),
     },
+    Program {
+        name: "unbound",
+        why: "is the DNS server that advisors are tried on",
+        package: Package::everywhere("unbound"),
+    },
+    Program {
+        name: "exim4",
+        why: "is the SMTP server that advisors are tried on",
+        package: Package { debian: "exim4-daemon-light", ..Package::everywhere("exim") },
+    },
+    Program {
+        name: "postgres",
+        why: "is the PostgreSQL that advisors are tried on",
+        package: Package {
+            fedora: "postgresql-server",
+            suse: "postgresql-server",
+            ..Package::everywhere("postgresql")
+        },
+    },
+    Program {
+        name: "redis-server",
+        why: "is the Redis that advisors are tried on",
+        package: Package { debian: "redis-server", ..Package::everywhere("redis") },
+    },
+    Program {
+        name: "imap-login",
+        why: "is the IMAP server that advisors are tried on",
+        package: Package { debian: "dovecot-imapd", ..Package::everywhere("dovecot") },
+    },
+    Program {
+        name: "pop3-login",
+        why: "is the POP3 server that advisors are tried on",
+        package: Package {
+            debian: "dovecot-pop3d",
+            alpine: "dovecot-pop3d",
+            ..Package::everywhere("dovecot")
+        },
+    },
+    Program {
+        name: "vsftpd",
+        why: "is the FTP server that advisors are tried on",
+        package: Package::everywhere("vsftpd"),
+    },
+    Program {
+        name: "slapd",
+        why: "is the LDAP server that advisors are tried on",
+        package: Package {
+            debian: "slapd",
+            fedora: "openldap-servers",
+            arch: "openldap",
+            alpine: "openldap",
+            suse: "openldap2",
+        },
+    },
+    Program {
+        name: "sshd",
+        why: "is the SSH server that advisors are tried on",
+        package: Package {
+            debian: "openssh-server",
+            fedora: "openssh-server",
+            ..Package::everywhere("openssh")
+        },
+    },
 ];
 
-/// Packages that bring a service with them; the project needs the program, and no service is ever started or enabled.
-pub(crate) const SERVICES: [&str; 2] = ["nginx", "keepalived"];
+/// Debian's packages that bring a service with them, and its name; the project needs the program, and no service is ever
+/// started or enabled.
+pub(crate) const SERVICES: [(&str, &str); 11] = [
+    ("nginx", "nginx"),
+    ("keepalived", "keepalived"),
+    ("unbound", "unbound"),
+    ("exim4-daemon-light", "exim4"),
+    ("postgresql", "postgresql"),
+    ("redis-server", "redis-server"),
+    ("dovecot-imapd", "dovecot"),
+    ("dovecot-pop3d", "dovecot"),
+    ("vsftpd", "vsftpd"),
+    ("slapd", "slapd"),
+    ("openssh-server", "ssh"),
+];
 
 const IPROUTE: Package = Package { fedora: "iproute", ..Package::everywhere("iproute2") };
 
