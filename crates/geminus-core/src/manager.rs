@@ -142,9 +142,14 @@ impl Manager {
         );
     }
 
+    /// How many units make one of the configuration's weights in a pool of these servers.
+    pub fn unit(&self, pool: &[Readings]) -> u16 {
+        unit(pool, self.settings.bound)
+    }
+
     /// One cycle of one pool: its servers in the order of the configuration, each once.
     pub fn cycle(&mut self, pool: &[Readings]) -> Pool {
-        let unit = unit(pool, self.settings.bound);
+        let unit = self.unit(pool);
         let mut states: Vec<State> = pool.iter().map(|server| self.state(server, unit)).collect();
         let factors: Vec<f64> = states.iter().map(|state| state.factor).collect();
         let means = Means::of(pool, &factors);

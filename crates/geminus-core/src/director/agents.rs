@@ -32,6 +32,12 @@ impl Agents {
         self.heard.get(&host).filter(|agent| !agent.lost).map(|agent| &agent.report)
     }
 
+    /// The same, if it was said after a moment.
+    pub(super) fn report_since(&self, host: IpAddr, moment: Option<Instant>) -> Option<&Report> {
+        let agent = self.heard.get(&host).filter(|agent| !agent.lost)?;
+        moment.is_none_or(|moment| agent.heard > moment).then_some(&agent.report)
+    }
+
     /// Whether the agent of a host was heard, and is not any more.
     pub(super) fn is_lost(&self, host: IpAddr) -> bool {
         self.heard.get(&host).is_some_and(|agent| agent.lost)

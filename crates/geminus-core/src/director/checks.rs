@@ -65,7 +65,7 @@ impl Director {
         self.care.health.configure(&self.site, &self.node.name, down, now);
         self.care.fleet = Fleet::of(&facts!(self), &self.node.name, last, now);
         self.recount(now);
-        self.change_weights(now);
+        self.begin_weights(last, now);
     }
 
     /// The same for another site: what is known of servers that stay is kept.

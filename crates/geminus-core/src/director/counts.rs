@@ -60,21 +60,21 @@ impl Director {
 
     pub(super) fn counted(&mut self, counts: &[ServerCount], now: Instant) {
         self.care.fleet.counted(&self.site, counts, now);
-        self.weigh_counts(counts, now);
         let mut emptied = Vec::new();
         for count in counts.iter().filter(|count| count.active == 0) {
-            if self.overrides.get(count.identity).drained {
+            let waits =
+                || self.care.fleet.place(count.identity).is_some_and(|(_, one)| !one.drain.empty_told);
+            if self.overrides.get(count.identity).drained && waits() {
                 emptied.push(count.identity);
             }
         }
-        let mut told = false;
+        let told = !emptied.is_empty();
         for identity in emptied {
-            let Some(member) = self.care.fleet.member_mut(identity) else { continue };
-            if !std::mem::replace(&mut member.drain.empty_told, true) {
-                told = true;
-                let message = format!("{} is drained and has no flow left", self.called_member(identity));
-                self.tell_bounded(EventKind::ServerDrainedEmpty, message, now);
+            if let Some(member) = self.care.fleet.member_mut(identity) {
+                member.drain.empty_told = true;
             }
+            let message = format!("{} is drained and has no flow left", self.called_member(identity));
+            self.tell_bounded(EventKind::ServerDrainedEmpty, message, now);
         }
         if told {
             self.recount(now);

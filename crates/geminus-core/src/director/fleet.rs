@@ -82,6 +82,8 @@ pub(super) struct Pool {
     pub(super) healthy_percent: u8,
     /// How many units make one of the configured weight.
     pub(super) unit: u16,
+    /// How many of the manager's do.
+    pub(super) managed_unit: u16,
 }
 
 /// One server behind a service.
@@ -101,10 +103,19 @@ pub(super) struct Member {
     pub(super) leaving: bool,
     pub(super) drain: Drain,
     pub(super) tally: Option<Tally>,
-    /// What the manager finds right, in its units.
-    pub(super) managed: Option<u16>,
+    /// What the manager finds right.
+    pub(super) managed: Option<Managed>,
     /// The weight in force, in the units of its pool.
     pub(super) weight: u16,
+}
+
+/// A weight that the manager found right.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Managed {
+    /// In [`Pool::managed_unit`]s.
+    pub(super) weight: u16,
+    /// The weight by configuration or order that it was found for.
+    pub(super) of: u16,
 }
 
 /// What is still to come of a drain.
@@ -222,6 +233,11 @@ impl Fleet {
     /// The operator wants something else of these servers.
     pub(super) fn wishes_changed(&mut self, servers: impl Iterator<Item = u64>) {
         let rosters = servers.filter_map(|server| self.places.get(&server)).map(|&(roster, _)| roster);
+        self.dirty.extend(rosters);
+    }
+
+    /// The weights of these rosters are others.
+    pub(super) fn judge_again(&mut self, rosters: impl IntoIterator<Item = usize>) {
         self.dirty.extend(rosters);
     }
 

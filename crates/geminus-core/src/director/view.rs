@@ -148,7 +148,7 @@ impl Director {
                 unit: pool.unit,
                 configured: server.weight,
                 ordered,
-                managed: member.managed,
+                managed: member.managed.map(|managed| managed.weight),
                 slow_start: member.slow_start(),
             },
             active: member.tally.map(|tally| tally.active),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lease::Renewal;
-use super::orders::{self, Order, Refusal};
+use super::orders::{self, Order, Refusal, Wish};
 use super::twin::{self, LEAVE_PATIENCE, Leaving};
 use super::{
     ATTACH_RETRY, DETACH_LEASE, Director, Effect, Instant, STAGE_PATIENCE, Ticket, changes, fleet, reload,
+    words,
 };
 use crate::ha;
 use crate::journal::EventKind;
@@ -299,6 +300,10 @@ impl Director {
         self.wishes_changed(order, &before, now);
         let mut changes =
             changes::of_overrides(&self.site, &self.node.name, &order.server, &before, &self.overrides);
+        if let Wish::DrainWithin(time) = order.wish {
+            let time = words::time(time);
+            changes.push(format!("server {}: flows that are left go to others in {time}", order.server));
+        }
         if !changes.is_empty() {
             self.tell(order.kind(), order.told(), now);
         }

@@ -314,8 +314,8 @@ pub struct Health {
     pub panic_below: u8,
     /// How long a recovered server's weight grows from a tenth to the whole. Default 0: at once.
     pub slow_start: Duration,
-    /// The third change within this time, and every further, makes the next come no sooner than so long after it.
-    /// Default 30 s; 0: no damping.
+    /// After the third change within this time a server is up again only once its checks were good for so long without a
+    /// break, until it has not changed for twice as long. Default 30 s; 0: no damping.
     pub damping: Duration,
     /// Certificates that expire within so many days are warned of. Default 14.
     pub certificate_days: u16,

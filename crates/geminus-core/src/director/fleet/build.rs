@@ -74,6 +74,7 @@ impl Fleet {
                 let target = facts.health.target_of(identity);
                 let mut member = member_before(identity).unwrap_or_else(|| Member::new(identity, now));
                 member.target = target;
+                member.managed = member.managed.filter(|_| service.managed);
                 let at = (number, members.len());
                 self.places.insert(identity, at);
                 self.by_host.entry(server.address).or_default().push(at);
@@ -130,7 +131,7 @@ impl Roster {
         now: Instant,
     ) -> Self {
         let names = std::iter::once("").chain(service.pools.iter().map(String::as_str));
-        let pool = |name: &str| Pool { name: name.to_owned(), unit: 1, ..Pool::default() };
+        let pool = |name: &str| Pool { name: name.to_owned(), unit: 1, managed_unit: 1, ..Pool::default() };
         Self {
             identity,
             place,

@@ -249,8 +249,12 @@ impl Roster {
             let slow = of_pool().any(|one| one.tenths < FINEST && one.weight > 0);
             let managed = of_pool().any(|one| one.managed.is_some());
             let heaviest = of_pool().map(|one| one.weight).max().unwrap_or_default().max(1);
-            pool.unit =
-                if slow || managed { (crate::limits::WEIGHT_MAX / heaviest).clamp(1, FINEST) } else { 1 };
+            let tenths = crate::limits::WEIGHT_MAX / heaviest;
+            pool.unit = match (managed, slow) {
+                (true, _) => pool.managed_unit,
+                (false, true) => tenths.clamp(1, FINEST),
+                (false, false) => 1,
+            };
         }
         for ((member, server), one) in self.members.iter_mut().zip(&service.servers).zip(standings) {
             let pool = &self.pools[usize::from(server.pool)];
@@ -312,7 +316,8 @@ impl Member {
         self.tenths = tenths;
         let weight = if resting { 0 } else { facts.overrides.get(self.identity).weight_of(server) };
         let well = state != Some(State::Down);
-        (Standing { pool: server.pool, weight, well, tenths, managed: self.managed }, step)
+        let managed = self.managed.filter(|managed| managed.of == weight).map(|managed| managed.weight);
+        (Standing { pool: server.pool, weight, well, tenths, managed }, step)
     }
 
     /// How much of its weight a server that came up has by now, and when that is more.

@@ -516,3 +516,58 @@ fn what_is_wrong_with_a_host_is_told_with_the_way_out() {
     world.fall([]).later(3_000);
     assert_eq!(world.told_of(EventKind::SetupMended).len(), 1);
 }
+
+#[test]
+fn a_managed_server_that_is_slow_gets_less_and_an_unmanaged_service_is_left_alone() {
+    let mut cluster = checked(4);
+    cluster.services[0].managed = true;
+    cluster.services[0].servers[3].fixed = true;
+    let mut world = well(cluster);
+    for cycle in 0..60_u64 {
+        let counts: Vec<_> =
+            (1..=4).map(|server| (server, if server == 1 { 400 } else { 100 }, cycle * 100)).collect();
+        world.counts(&counts).later(2_000);
+    }
+    let weights: Vec<_> = (1..=4).map(|server| world.view(server).weight).collect();
+    assert!(weights[0].in_force * 2 < weights[1].in_force, "{weights:?}");
+    assert_eq!(weights[3].in_force, weights[3].unit, "one with a fixed weight keeps it");
+    assert_eq!(world.ruling(1).weight, Some(weights[0].in_force));
+    let before = world.applies();
+    world.reload(vec![checked(4)]).later(1_000);
+    assert_eq!((1..=4).map(|server| world.ruling(server)).collect::<Vec<_>>(), [Ruling::default(); 4]);
+    assert!(world.applies() <= before + 2);
+}
+
+#[test]
+fn managed_weights_go_on_from_those_of_the_last_run() {
+    let mut cluster = checked(2);
+    cluster.services[0].managed = true;
+    let setting = Setting::new(vec![cluster]);
+    let shop = &setting.site.clusters[0];
+    let service = &shop.services[0];
+    let mut rulings = Rulings::default();
+    for (server, weight) in service.servers.iter().zip([150, 50]) {
+        rulings.rule(
+            server_identity(shop, service, server),
+            Ruling { weight: Some(weight), ..Ruling::default() },
+        );
+    }
+    let mut world = Setting { rulings, ..setting }.start();
+    world.run(1_500);
+    assert_eq!(world.applies(), 0);
+    assert_eq!([1, 2].map(|server| world.view(server).weight.managed), [Some(150), Some(50)]);
+}
+
+#[test]
+fn an_ordered_weight_is_in_force_at_once_also_where_the_manager_had_another() {
+    let mut cluster = checked(2);
+    cluster.services[0].managed = true;
+    let mut world = well(cluster);
+    for cycle in 0..30_u64 {
+        world.counts(&[(1, 400, cycle * 100), (2, 100, cycle * 100)]).later(2_000);
+    }
+    assert!(world.view(1).weight.managed.is_some());
+    world.order("web1", Wish::Weight(Some(5))).later(100);
+    let WeightView { in_force, unit, .. } = world.view(1).weight;
+    assert_eq!(in_force, 5 * unit);
+}
