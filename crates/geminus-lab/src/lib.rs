@@ -5,6 +5,7 @@
 //! Traffic stays inside namespaces that the run made, uses documentation addresses only and ends by itself; every
 //! thing made is written in a ledger ([`undo`]) and undone, also after a signal or, by the next run, after a crash.
 
+pub mod agents;
 pub mod balanced;
 pub mod balancer;
 pub mod counterparts;

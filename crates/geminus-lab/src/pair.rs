@@ -41,6 +41,8 @@ pub struct SiteFile {
     pub ha: HaLines,
     /// The clusters.
     pub clusters: Vec<ClusterLines>,
+    /// Any other sections, as TOML.
+    pub further: String,
 }
 
 /// The section `[ha]`.
@@ -134,6 +136,7 @@ impl Topology {
             key_file,
             ha: HaLines { paths: self.paths(nodes, second), reach: vec![ROUTER.v4.into()], keys: Vec::new() },
             clusters: self.clusters().into_iter().map(cluster).collect(),
+            further: String::new(),
         }
     }
 }
@@ -166,6 +169,7 @@ impl SiteFile {
         for cluster in &self.clusters {
             text.push_str(&cluster.text());
         }
+        text.push_str(&self.further);
         text
     }
 }
