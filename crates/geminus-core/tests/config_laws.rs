@@ -1,20 +1,28 @@
 //! Laws of the parser over files that nobody wrote.
 
+#[path = "config_laws/balance.rs"]
+mod balance;
+
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use geminus_core::config;
 use geminus_core::model::{
-    Affinity, Announce, Cluster, HOOK_EVENTS, Ha, Hooks, Method, Node, Path, Ports, Protocol, Recovery,
-    Select, Server, Service, Site, Tables, Timeouts, Timers, Unexposed,
+    Advisor, Affinity, Announce, Check, Cluster, Condition, HOOK_EVENTS, Ha, Hooks, Method, Node, OnDown,
+    Path, Ports, Prefix, Protocol, Recovery, Rule, Select, Server, Service, Site, Tables, Timeouts, Timers,
+    Unexposed, Window,
 };
 use proptest::prelude::*;
 
-const SEEDS: [&str; 3] = [
+use self::balance::strings;
+
+const SEEDS: [&str; 4] = [
     include_str!("../../../examples/minimal.toml"),
     include_str!("../../../examples/site.toml"),
     include_str!("../../../examples/mutual.toml"),
+    include_str!("../../../examples/checks.toml"),
 ];
 
 /// What is put into a file to break it: pieces that mean something to TOML, to the parser or to a terminal.
@@ -165,7 +173,7 @@ impl Choices {
         let mut nodes: Vec<_> = (0..1 + self.below(3)).map(|number| self.node(number)).collect();
         let mut clusters: Vec<_> =
             (0..1 + self.below(3)).map(|number| self.cluster(number, &nodes)).collect();
-        let key_file = self.flip().then(|| "/etc/geminus/site \"key\".é".into());
+        let key_file: Option<PathBuf> = self.flip().then(|| "/etc/geminus/site \"key\".é".into());
         if key_file.is_some() && nodes.len() > 1 {
             // Partners hear each other by addresses of one family.
             let family = self.flip();
@@ -186,11 +194,11 @@ impl Choices {
             first: self.span(1000, 60_000),
         };
         Site {
-            key_file: key_file.clone(),
             ha: self.ha(&nodes, &clusters),
-            health: geminus_core::model::Health::default(),
-            manager: geminus_core::model::Manager::default(),
-            agents: geminus_core::model::Agents { enabled: key_file.is_some(), ..Default::default() },
+            health: self.health(),
+            manager: self.manager(),
+            agents: self.agents(key_file.is_some()),
+            key_file,
             tables,
             timeouts,
             clusters,
@@ -210,7 +218,7 @@ impl Choices {
             heartbeat: self.span(5, 150),
             suspect: 2 + self.below(19) as u32,
             probes,
-            confirm: self.span(probes.into(), 1000),
+            confirm: self.span(u64::from(probes).max(5), 1000),
         };
         let timers = self.of(&[Timers::DEFAULT, Timers::FAST, odd]);
         let hooks = HOOK_EVENTS.iter().filter(|_| self.flip()).map(|event| {
@@ -296,36 +304,58 @@ impl Choices {
             prefix4: self.below(33) as u8,
             prefix6: self.below(129) as u8,
             timeout: self.span(1000, 43_200_000),
-            group: None,
+            group: self.flip().then(|| format!("group{number}")),
         };
+        let protocol = self.of(&[Protocol::Tcp, Protocol::Udp]);
+        let ports = match number {
+            0 => Ports::Any,
+            _ => self.of(&[Ports::Exact(port), Ports::Range(port, port + 99)]),
+        };
+        let pools: Vec<_> = (0..self.below(3)).map(|pool| format!("pool-{pool}")).collect();
+        let mut servers: Vec<_> = (0..1 + self.below(5)).map(|server| self.server(server)).collect();
+        for pool in 1..=pools.len() as u8 {
+            let further = Server { pool, ..self.server(100 + u64::from(pool)) };
+            servers.push(further);
+        }
+        let clients = self.clients();
         Service {
-            protocol: self.of(&[Protocol::Tcp, Protocol::Udp]),
-            ports: match number {
-                0 => Ports::Any,
-                _ => self.of(&[Ports::Exact(port), Ports::Range(port, port + 99)]),
-            },
+            protocol,
+            ports,
             method: Method::Mac,
-            select: self.of(&[Select::Hash, Select::RoundRobin]),
+            select: self.of(&[Select::Hash, Select::RoundRobin, Select::LeastConnections]),
             affinity: self.flip().then_some(affinity),
             ring_slots: self.of(&[251, 4093, 65_537, 1_048_573]),
-            ..Service::new(
-                Protocol::Tcp,
-                Ports::Any,
-                (0..1 + self.below(5)).map(|server| self.server(server)).collect(),
-            )
+            servers,
+            check: self.check(ports),
+            on_down: self.of(&[OnDown::Rehash, OnDown::Keep, OnDown::Reset]),
+            managed: self.flip(),
+            rules: self.rules(pools.len()),
+            sorry: self.flip().then(|| self.below(1 + pools.len() as u64) as u8),
+            pools,
+            allow: clients.iter().copied().step_by(2).collect(),
+            deny: clients.into_iter().skip(1).step_by(2).collect(),
         }
     }
 
     fn server(&mut self, number: u64) -> Server {
         let address = self.address(3, number);
         let name = if self.flip() { address.to_string() } else { format!("web{number}") };
-        Server { weight: self.below(1001) as u16, ..Server::new(name, address) }
+        Server {
+            name,
+            address,
+            weight: self.below(1001) as u16,
+            pool: 0,
+            fixed: self.flip(),
+            sticky: self.flip(),
+            maintenance: (0..self.below(3)).map(|_| self.window()).collect(),
+        }
     }
 
     /// Changes one thing; whether partners must agree on it.
     fn change(&mut self, site: &mut Site) -> bool {
         let second = Duration::from_secs(1);
-        let number = self.below(16);
+        let service = &mut site.clusters[0].services[0];
+        let number = self.below(31);
         match number {
             0 => site.ha.lease += second,
             1 => site.ha.timers.heartbeat += second,
@@ -335,16 +365,36 @@ impl Choices {
             5 => site.ha.stable += second,
             6 => site.ha.alone_after += second,
             7 => site.clusters[0].ping ^= true,
-            8 => site.clusters[0].services[0].servers[0].weight ^= 1,
+            8 => service.servers[0].weight ^= 1,
             9 => site.nodes[0].interface += "x",
             10 => site.timeouts.udp += second,
-            11 => site.clusters.reverse(),
-            12 => site.ha.hooks = Hooks::default(),
-            13 => site.key_file = Some("/another".into()),
-            14 => site.ha.key_file = Some("/another".into()),
+            11 => site.health.damping += second,
+            12 => site.health.panic_below ^= 1,
+            13 => site.manager.proportions = [97, 1, 1, 1],
+            14 => site.manager.bound ^= 128,
+            15 => site.agents.enabled ^= true,
+            16 => site.agents.timeout += second,
+            17 => service.managed ^= true,
+            18 => service.pools.push("another".into()),
+            19 => service.deny.push(Prefix { address: "192.0.2.0".parse().expect("an address"), bits: 24 }),
+            20 => service.rules.push(Rule { when: Condition::Rate(77), pool: 0 }),
+            21 => service.servers[0].sticky ^= true,
+            22 => service.servers[0].fixed ^= true,
+            23 => service.servers[0].maintenance.push(Window { days: 1, from: 2, to: 3 }),
+            24 => {
+                service.check = match service.check.take() {
+                    None => Some(Check::new(Advisor::Ping)),
+                    Some(check) => Some(Check { rise: check.rise ^ 128, ..check }),
+                };
+            }
+            25 => site.clusters.reverse(),
+            26 => site.ha.hooks = Hooks::default(),
+            27 => site.key_file = Some("/another".into()),
+            28 => site.ha.key_file = Some("/another".into()),
+            29 => site.agents.key_file = Some("/another".into()),
             _ => site.nodes.reverse(),
         }
-        number < 11
+        number < 25
     }
 
     /// Writes the site in one of the many ways it can be written.
@@ -358,6 +408,7 @@ impl Choices {
             let _ = writeln!(text, "[node.{name:?}]\naddress = \"{address}\"\ninterface = \"{interface}\"");
         }
         self.write_ha(site, &mut text);
+        self.write_balance(site, &mut text);
         let Tables { flows, provisional, affinity, tuples } = site.tables;
         let _ = writeln!(text, "[tables]\ntuples = {tuples}\nflows = {}", self.size(flows));
         let _ =
@@ -456,10 +507,18 @@ impl Choices {
         for service in &cluster.services {
             let _ = writeln!(text, "[[cluster.'{name}'.service]]");
             self.write_service(service, text);
-            for server in &service.servers {
+            for server in service.servers.iter().filter(|server| server.pool == 0) {
                 let _ = writeln!(text, "[[cluster.'{name}'.service.servers]]");
                 self.write_server(server, text);
             }
+            for (pool, number) in service.pools.iter().zip(1..) {
+                let _ = writeln!(text, "[[cluster.'{name}'.service.pool]]\nname = '{pool}'");
+                for server in service.servers.iter().filter(|server| server.pool == number) {
+                    let _ = writeln!(text, "[[cluster.'{name}'.service.pool.servers]]");
+                    self.write_server(server, text);
+                }
+            }
+            self.write_rules(name, service, text);
         }
     }
 
@@ -472,21 +531,26 @@ impl Choices {
             let _ = writeln!(text, "protocol = \"{}\"", service.protocol.word());
         }
         if service.select != Select::Hash || self.flip() {
-            let word = if service.select == Select::Hash { "hash" } else { "round-robin" };
+            let word = match service.select {
+                Select::Hash => "hash",
+                Select::RoundRobin => "round-robin",
+                Select::LeastConnections => "least-connections",
+            };
             let _ = writeln!(text, "select = '{word}'");
         }
         if service.ring_slots != 65_537 || self.flip() {
             let _ = writeln!(text, "ring = {}", service.ring_slots);
         }
-        *text += "check = { none = true }\n";
-        if let Some(Affinity { prefix4, prefix6, timeout, .. }) = &service.affinity {
+        self.write_criteria(service, text);
+        if let Some(Affinity { prefix4, prefix6, timeout, group }) = &service.affinity {
             let _ = writeln!(text, "affinity.prefix = {prefix4}\naffinity.prefix6 = {prefix6}");
             let _ = writeln!(text, "affinity.timeout = '{}'", self.duration(*timeout));
+            group.iter().for_each(|group| *text += &format!("affinity.group = '{group}'\n"));
         }
     }
 
     fn write_server(&mut self, server: &Server, text: &mut String) {
-        let Server { name, address, weight, .. } = server;
+        let Server { name, address, weight, pool: _, fixed, sticky, maintenance } = server;
         let _ = writeln!(text, "address = '{address}'");
         // The only way to have an IPv6 address as the name is not to give one.
         if *name != address.to_string() || address.is_ipv4() && self.flip() {
@@ -494,6 +558,15 @@ impl Choices {
         }
         if *weight != 1 || self.flip() {
             let _ = writeln!(text, "weight = {weight}");
+        }
+        if *fixed || self.flip() {
+            let _ = writeln!(text, "fixed = {fixed}");
+        }
+        if !*sticky || self.flip() {
+            let _ = writeln!(text, "sticky = {sticky}");
+        }
+        if !maintenance.is_empty() {
+            let _ = writeln!(text, "maintenance = {:?}", strings(maintenance));
         }
     }
 }
@@ -530,6 +603,10 @@ proptest! {
     fn any_text_is_a_site_or_errors_with_a_place(text in any::<String>()) {
         is_answered(text.as_bytes())?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn a_site_written_is_the_site_read(seed: u64) {
@@ -540,11 +617,6 @@ proptest! {
         prop_assert_eq!(config::digest(&read), config::digest(&site));
         prop_assert_eq!(read, site, "{}", text);
     }
-
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
     fn two_sites_have_one_digest_if_and_only_if_they_have_the_same_lines(seed: u64, other: u64, change: u64) {

@@ -6,7 +6,7 @@ use geminus_core::config;
 use geminus_core::limits;
 use geminus_core::model::{
     Advisor, Affinity, Announce, Check, Cluster, HOOK_EVENTS, Ha, Method, Node, Path, Ports, Protocol,
-    Recovery, Select, Server, Service, Site, Tables, Timeouts, Timers, Unexposed,
+    Recovery, Select, Server, Service, Site, Tables, Timeouts, Timers, Unexposed, Via,
 };
 
 #[path = "config_large/site.rs"]
@@ -416,6 +416,176 @@ fn the_digest_sees_every_difference() {
     });
     let distinct: std::collections::HashSet<_> = digests.iter().collect();
     assert_eq!(distinct.len(), changes.len());
+}
+
+#[test]
+fn the_digest_sees_every_difference_of_a_service() {
+    let service = |text: &str| MINIMAL.replace("port = 80\n", &format!("port = 80\n{text}\n"));
+    let pools = "\n[[cluster.shop.service.pool]]\nname = \"a\"\nservers = [{ address = \"198.51.100.41\" }]";
+    let further = [
+        "",
+        "pool = \"a\"\nfrom = [\"203.0.113.0/24\"]",
+        "pool = \"main\"\nfrom = [\"203.0.113.0/24\"]",
+        "pool = \"a\"\nfrom = [\"203.0.113.0/25\"]",
+        "pool = \"a\"\nactive = 5",
+        "pool = \"a\"\nrate = 5",
+        "pool = \"a\"\nduring = \"sun 01:00-02:00\"",
+    ];
+    let further = further.map(|rule| match rule {
+        "" => MINIMAL.to_owned() + pools,
+        rule => format!("{MINIMAL}{pools}\n[[cluster.shop.service.rule]]\n{rule}"),
+    });
+    let written = [
+        "",
+        "check = { tcp = true, port = 81 }",
+        "check = { tcp = true, via = \"server\" }",
+        "check = { tcp = true, interval = \"1s\", fast_interval = \"250ms\" }",
+        "check = { tcp = true, fast_interval = \"200ms\" }",
+        "check = { tcp = true, connect = \"200ms\" }",
+        "check = { tcp = true, timeout = \"2s\" }",
+        "check = { tcp = true, fall = 2 }",
+        "check = { tcp = true, rise = 3 }",
+        "check = { tls = true }",
+        "check = { tls = true, host = \"a\" }",
+        "check = { http = \"/\" }",
+        "check = { https = \"/\" }",
+        "check = { http = \"/\", h2 = true }",
+        "check = { http = \"/\", method = \"HEAD\" }",
+        "check = { http = \"/\", host = \"a\" }",
+        "check = { http = \"/\", headers = [\"A: b\"] }",
+        "check = { http = \"/\", body = \"a\" }",
+        "check = { http = \"/\", body = \", h2\" }",
+        "check = { http = \"/\", expect = 200 }",
+        "check = { dns = \"a\" }",
+        "check = { dns = \"a\", record = \"MX\" }",
+        "check = { udp = 'a' }",
+        "check = { udp = 'a', answer = 'b' }",
+        "check = { exec = [\"/a\", \"b\"] }",
+        "check = { exec = [\"/a b\"] }",
+        "check = { ping = true }",
+        "check = { none = true }",
+        "select = \"least-connections\"",
+        "on_down = \"keep\"",
+        "on_down = \"reset\"",
+        "weights = \"managed\"",
+        "allow = [\"203.0.113.0/24\"]",
+        "deny = [\"203.0.113.0/24\"]",
+        "sorry = \"main\"",
+    ];
+    let texts = written.iter().map(|text| service(text)).chain(further);
+    let digests: Vec<_> = texts
+        .map(|text| config::digest(&config::parse(&text, "f").unwrap_or_else(|errors| panic!("{errors}"))))
+        .collect();
+    let distinct: std::collections::HashSet<_> = digests.iter().collect();
+    assert_eq!(distinct.len(), written.len() + 7);
+}
+
+#[test]
+fn a_check_is_as_the_file_says_and_else_as_the_profile() {
+    let check = |port: &str, text: &str| {
+        let text = MINIMAL.replace("port = 80\n", &format!("port = {port}\n{text}\n"));
+        config::parse(&text, "f")
+            .unwrap_or_else(|errors| panic!("{errors}"))
+            .clusters
+            .remove(0)
+            .services
+            .remove(0)
+            .check
+    };
+    let milliseconds = Duration::from_millis;
+    assert_eq!(check("80", ""), Some(Check::new(Advisor::Tcp)));
+    assert_eq!(check("80", "protocol = \"udp\""), None);
+    assert_eq!(check("\"any\"", ""), None);
+    assert_eq!(check("\"80-90\"", ""), None);
+    assert_eq!(check("80", "check = { none = true }"), None);
+    assert_eq!(
+        check("80", "check = { redis = true, profile = \"fast\" }"),
+        Some(Check::fast(Advisor::Redis))
+    );
+    let slow = check("80", "check = { smtp = true, interval = \"10s\" }").unwrap();
+    assert_eq!((slow.interval, slow.fast_interval), (milliseconds(10_000), milliseconds(5000)));
+    let short = check("80", "check = { tcp = true, timeout = \"200ms\" }").unwrap();
+    assert_eq!((short.connect, short.timeout), (milliseconds(200), milliseconds(200)));
+    let long = check("80", "check = { tcp = true, connect = \"5s\" }").unwrap();
+    assert_eq!((long.connect, long.timeout), (milliseconds(5000), milliseconds(5000)));
+    let exec = check("\"any\"", "check = { exec = [\"/bin/true\"] }").unwrap();
+    assert_eq!((exec.via, exec.port), (Via::Server, None));
+    let range = check("\"80-90\"", "check = { tcp = true, port = 85 }").unwrap();
+    assert_eq!((range.via, range.port), (Via::Path, Some(85)));
+}
+
+#[test]
+fn agents_are_heard_where_there_is_a_key_to_know_them_by() {
+    let heard = |text: &str| config::parse(&format!("{text}\n{MINIMAL}"), "f").unwrap().agents.enabled;
+    assert!(!heard(""));
+    assert!(heard("[site]\nkey_file = \"/k\""));
+    assert!(heard("[agents]\nkey_file = \"/k\""));
+    assert!(!heard("[agents]\nenabled = false\nkey_file = \"/k\""));
+    assert!(!heard("[site]\nkey_file = \"/k\"\n[ha]\nport = 4871\n[agents]\nenabled = false"));
+}
+
+#[test]
+fn pools_nobody_is_sent_to_and_groups_of_one_are_warnings() {
+    let pool =
+        "[[cluster.shop.service.pool]]\nname = \"away\"\nservers = [{ address = \"198.51.100.41\" }]\n";
+    assert_eq!(
+        warnings(&(MINIMAL.to_string() + pool)),
+        ["f:14:8: no rule and no `sorry` leads to the pool `away` (nobody is sent there)"]
+    );
+    let group = MINIMAL.replace("port = 80\n", "port = 80\naffinity = { group = \"cart\" }\n");
+    assert_eq!(
+        warnings(&group),
+        [
+            "f:12:22: only one service of cluster `shop` is in the affinity group `cart` (a second one shares its \
+             clients, or the group is of no use)"
+        ]
+    );
+    let parsed = config::parse_with_warnings(&large::large_site(100, 100), "f").unwrap();
+    assert_eq!(
+        parsed.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "f:5408:1: the servers of the site are checked 20000 times a second (a longer `interval`, or check = { none \
+             = true } where nobody looks)"
+        ]
+    );
+}
+
+#[test]
+fn what_a_site_may_have_of_criteria_is_bounded() {
+    let prefixes = |many: usize| {
+        let all: Vec<_> =
+            (0..many).map(|number| format!("\"10.{}.{}.0/24\"", number >> 8, number & 255)).collect();
+        MINIMAL.replace("port = 80\n", &format!("port = 80\nallow = [{}]\n", all.join(", ")))
+    };
+    assert!(config::parse(&prefixes(limits::PREFIXES), "f").is_ok());
+    assert!(
+        errors(&prefixes(limits::PREFIXES).replace("allow = [", "deny = [\"192.0.2.1\"]\nallow = ["))
+            .ends_with("65537 prefixes in the site (at most 65536)")
+    );
+    let pools = |many: usize| -> String {
+        let pool = |number: usize| {
+            let address = format!("10.0.{}.{}", number >> 8, number & 255);
+            format!(
+                "[[cluster.shop.service.pool]]\nname = \"p{number}\"\nservers = [{{ address = \"{address}\" }}]\n"
+            )
+        };
+        MINIMAL.replace("port = 80\n", "port = 80\nring = 251\n") + &(0..many).map(pool).collect::<String>()
+    };
+    assert!(config::parse(&pools(limits::POOLS_PER_SERVICE), "f").is_ok());
+    assert!(errors(&pools(256)).ends_with("256 further pools in one service (at most 255)"));
+    let group = |services: u16| -> String {
+        let service = |port: u16| {
+            format!(
+                "[[cluster.shop.service]]\nport = {port}\naffinity = {{ group = \"cart\" }}\n\
+                 servers = [{{ address = \"198.51.100.21\" }}]\n"
+            )
+        };
+        MINIMAL.to_owned() + &(1..=services).map(service).collect::<String>()
+    };
+    assert!(config::parse(&group(8), "f").is_ok());
+    assert!(
+        errors(&group(9)).ends_with("9 services in the affinity group `cart` of cluster `shop` (at most 8)")
+    );
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(super) fn number(pools: &[String], name: &str) -> Option<u8> {
 pub(super) fn servers(service: &Node) -> Option<Vec<Server>> {
     let mut servers: Vec<_> =
         service.list("servers").iter().map(|node| server(node, 0)).collect::<Option<_>>()?;
-    for (pool, number) in service.list("pool").iter().zip(1..) {
+    for (pool, number) in service.list("pool").iter().zip(1..=u8::MAX) {
         for node in pool.list("servers") {
             servers.push(server(node, number)?);
         }
