@@ -34,7 +34,7 @@ pub const MAX_MEMBERS: usize = u16::MAX as usize;
 pub struct Member<'a> {
     /// What the member is known by on every dispatcher; unique within the ring.
     pub name: &'a str,
-    /// Share of the slots, 0 to 1000; 0 takes no slot.
+    /// Share of the slots; 0 takes no slot.
     pub weight: u16,
 }
 

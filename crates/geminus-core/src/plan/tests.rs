@@ -1,5 +1,6 @@
 //! Laws of the plan: what a change of the site does to the packets that meet the tables, on the real packet path.
 
+mod census;
 mod clients;
 mod ground;
 mod interleaved;

@@ -22,7 +22,7 @@ use geminus_packet::verdict::Counter;
 
 use super::ground::{self, Flow, Node, cluster, flow, service, site};
 use super::*;
-use crate::model::Affinity;
+use crate::model::{Affinity, Condition, Prefix, Rule};
 
 /// Tables that tell of each access before it happens.
 pub(super) struct Watched<'t, F: Fn(u64)> {
@@ -199,6 +199,30 @@ fn changes() -> Vec<(&'static str, Site, Site)> {
         ),
         ("the ring gets larger", base.clone(), changed(|site| site.clusters[0].services[0].ring_slots = 509)),
         (
+            "a list denies some clients",
+            base.clone(),
+            changed(|site| site.clusters[0].services[0].deny = some()),
+        ),
+        (
+            "a list denies nobody any more",
+            changed(|site| site.clusters[0].services[0].deny = some()),
+            base.clone(),
+        ),
+        (
+            "who is allowed is denied, and the other way round",
+            changed(|site| site.clusters[0].services[0].allow = some()),
+            changed(|site| site.clusters[0].services[0].deny = some()),
+        ),
+        ("some clients get a pool", base.clone(), changed(pooled)),
+        ("some clients' pool goes", changed(pooled), base.clone()),
+        (
+            "a service with a list goes and another comes",
+            changed(|site| site.clusters[0].services[1].deny = some()),
+            changed(|site| {
+                site.clusters[0].services[1] = Service { allow: some(), ..service(444, &["tls1", "tls3"]) };
+            }),
+        ),
+        (
             "all at once",
             base.clone(),
             site(vec![
@@ -208,6 +232,19 @@ fn changes() -> Vec<(&'static str, Site, Site)> {
             ]),
         ),
     ]
+}
+
+/// Every second client of the frames that come.
+fn some() -> Vec<Prefix> {
+    [1, 101, 200].map(|last| Prefix { address: IpAddr::from([203, 0, 0, last]), bits: 32 }).to_vec()
+}
+
+/// The shop's third server is for these clients alone.
+fn pooled(site: &mut Site) {
+    let service = &mut site.clusters[0].services[0];
+    service.pools = vec!["guests".into()];
+    service.servers[2].pool = 1;
+    service.rules = vec![Rule { when: Condition::From(some()), pool: 1 }];
 }
 
 /// Frames that come meanwhile: first packets, packets of established flows, packets that nobody remembers.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use geminus_fixtures::frame::{IPV4, SYN, Tcp, Udp, V4, ethernet};
 use geminus_packet::heap::{HeapTables, Sizes};
 use geminus_packet::tables::{PATHS, PathFacts, Tables as _, mac_word};
 
@@ -298,4 +299,30 @@ fn a_node_is_quiet_before_its_partner_takes_over_from_a_lease_nobody_renews() {
     let quiet = tick * globals.hand_over.load() as u32;
     // The partner may read the lease a tick late, and the node its clock.
     assert!(quiet >= crate::ha::TAKEOVER_MARGIN + tick, "{quiet:?}");
+}
+
+#[test]
+fn a_nodes_own_address_is_known_without_a_path_and_what_comes_for_it_passes_untouched() {
+    let mut site = mutual();
+    let own = ip("192.0.2.77");
+    site.nodes[0].address = own;
+    let mut twin = Twin::new("alpha", &site);
+    assert_eq!(twin.end("192.0.2.77"), Some((0, site.ha.port)));
+    let to = V4::new([203, 0, 113, 9], [192, 0, 2, 77]);
+    let payloads = [
+        to.tcp(&Tcp::new(1234, 80, SYN)),
+        to.udp(&Udp::new(4870, 4870)),
+        to.udp(&Udp::new(9, 4870)),
+        to.icmp(8, 0, b"echo"),
+    ];
+    for payload in payloads {
+        let frame = ethernet([2, 0, 0, 0, 1, 1], [2, 0, 0, 0, 2, 1], IPV4, &payload);
+        let (verdict, bytes) = ground::run(&twin.tables, &frame);
+        assert_eq!(verdict.kind(), geminus_packet::verdict::Kind::Pass, "{:?}", verdict.reason());
+        assert_eq!(bytes, frame);
+    }
+    // A path that ends there is found there.
+    site.ha.paths.push(Path { nodes: ["alpha".into(), "beta".into()], addresses: [own, ip("192.0.2.78")] });
+    twin.apply(&site);
+    assert!(twin.end("192.0.2.77").is_some_and(|(paths, _)| paths != 0));
 }

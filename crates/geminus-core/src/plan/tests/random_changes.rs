@@ -6,7 +6,7 @@ use geminus_fixtures::random::Random;
 
 use super::ground::{Flow, Node, cluster, flow, inventory, service, site};
 use super::*;
-use crate::model::Affinity;
+use crate::model::{Affinity, OnDown, Prefix};
 
 const CHANGES: u32 = 1000;
 /// Cluster addresses there are to have.
@@ -33,6 +33,10 @@ fn any_service(random: &mut Random, cluster: &Cluster) -> Option<Service> {
     let mut made = service(1, &names);
     made.servers.sort_by(|one, other| one.name.cmp(&other.name));
     made.servers.iter_mut().for_each(|server| server.weight = random.one(&[1, 1, 1, 2, 10, 0]));
+    if random.below(3) == 0 {
+        made.pools = vec!["spare".into()];
+        made.servers.iter_mut().for_each(|server| server.pool = random.one(&[0, 0, 1]));
+    }
     made.ring_slots = random.one(&[251, 257, 509]);
     made.select = random.one(&[Select::Hash, Select::Hash, Select::RoundRobin]);
     made.affinity = (random.below(3) == 0).then(|| Affinity {
@@ -90,7 +94,17 @@ fn change_servers(services: &mut [Service], random: &mut Random) {
     }
     let service = &mut services[random.below(services.len())];
     let at = random.below(service.servers.len());
-    match random.below(6) {
+    match random.below(8) {
+        5 => {
+            service.pools = if service.pools.is_empty() { vec!["spare".into()] } else { Vec::new() };
+            let pools = service.pools.len();
+            service.servers.iter_mut().for_each(|server| server.pool = random.below(pools + 1) as u8);
+        }
+        6 => {
+            let address = IpAddr::from([203, 0, random.below(256) as u8, 0]);
+            service.deny =
+                if service.deny.is_empty() { vec![Prefix { address, bits: 17 }] } else { Vec::new() };
+        }
         0 => {
             let made = server(&format!("s{}", random.below(12)));
             if service.servers.iter().all(|server| server.name != made.name) {
@@ -118,13 +132,45 @@ fn service_for<'a>(site: &'a Site, flow: &Flow) -> Option<(&'a Cluster, Option<&
     Some((cluster, service))
 }
 
-/// Every server of a service by its identity, and the weight in force.
+/// Every server of a service by its identity, and the weight in force, which is 0 in a pool that is not.
 fn servers(node: &Node, cluster: &Cluster, service: &Service) -> Vec<(u64, String, u16)> {
+    let in_force = node.rulings.pool(service_identity(cluster, service));
+    // What was ruled of a pool that is gone is ruled of the main one.
+    let in_force = if usize::from(in_force) > service.pools.len() { 0 } else { in_force };
     let of = |server: &Server| {
         let identity = server_identity(cluster, service, server);
-        (identity, server.name.clone(), node.overrides.get(identity).weight_of(server))
+        let weight = node.rulings.server(identity).weight_of(server, node.overrides.get(identity));
+        (identity, server.name.clone(), if server.pool == in_force { weight } else { 0 })
     };
     service.servers.iter().map(of).collect()
+}
+
+/// Whether a service serves nobody from where a packet comes.
+fn denies(service: &Service, flow: &Flow) -> bool {
+    let has = |prefix: &Prefix| {
+        let IpAddr::V4(address) = prefix.address else { panic!("an IPv4 prefix") };
+        (u32::from(address) ^ u32::from_be_bytes(flow.source)) >> (32 - prefix.bits) == 0
+    };
+    service.deny.iter().any(has)
+}
+
+/// Something is found of a server or of a service; the servers that lost their flows by it.
+fn find(node: &mut Node, random: &mut Random) -> Vec<u64> {
+    let downs = [None, None, Some(OnDown::Keep), Some(OnDown::Rehash), Some(OnDown::Reset)];
+    let ruling = Ruling {
+        weight: random.one(&[None, None, Some(1), Some(40_000)]),
+        down: random.one(&downs),
+        resting: random.below(6) == 0,
+    };
+    let lost = node.rule(&format!("s{}", random.below(12)), ruling);
+    for cluster in &node.site.clusters {
+        for service in &cluster.services {
+            if random.below(8) == 0 {
+                node.rulings.use_pool(service_identity(cluster, service), random.below(2) as u8);
+            }
+        }
+    }
+    if ruling.down.is_some_and(|down| down != OnDown::Keep) { lost } else { Vec::new() }
 }
 
 /// What becomes of a first packet is what the site says; where it went, if it went anywhere.
@@ -142,6 +188,10 @@ fn knock(node: &Node, flow: Flow) -> Option<Home> {
         assert_eq!(sent, shut, "{flow:?}");
         return None;
     };
+    if denies(service, &flow) {
+        assert_eq!(sent, Sent::Dropped("denied"), "{flow:?}");
+        return None;
+    }
     let servers = servers(node, cluster, service);
     let may = servers.iter().filter(|(.., weight)| *weight > 0);
     let Sent::To(name, _) = &sent else {
@@ -158,9 +208,12 @@ fn assert_no_leak(node: &Node) {
     let services: Vec<_> = node.site.clusters.iter().flat_map(|cluster| &cluster.services).collect();
     let servers: usize = services.iter().map(|service| service.servers.len()).sum();
     let planner = &node.planner;
-    assert_eq!(planner.services.len(), services.len());
+    let entries: usize = services.iter().map(|service| 1 + service.pools.len()).sum();
+    assert_eq!(planner.services.len(), entries);
     assert_eq!(planner.servers.len(), servers);
-    assert_eq!(planner.free_services.len() + services.len(), node.sizes.services as usize);
+    assert_eq!(planner.free_services.len() + entries, node.sizes.services as usize);
+    let laid_down: usize = services.iter().map(|service| service.deny.len()).sum();
+    assert_eq!(node.tables.laid_down().len(), laid_down);
     assert_eq!(planner.free_servers.len() + servers + 1, node.sizes.servers as usize);
     assert_eq!(planner.places().count(), servers);
     assert_eq!(inventory(planner), inventory(&Planner::adopt(&node.tables, &node.sizes)));
@@ -185,6 +238,10 @@ fn a_thousand_changes_leak_nothing_and_lose_no_flow_to_a_server_that_stays() {
             };
             node.wish(&format!("s{}", random.below(12)), wish);
         }
+        let mut lost = Vec::new();
+        if random.below(3) == 0 {
+            lost = find(&mut node, &mut random);
+        }
         node.apply(next).unwrap_or_else(|error| panic!("change {round}: {error}"));
         if random.below(50) == 0 {
             node.planner = Planner::adopt(&node.tables, &sizes);
@@ -193,7 +250,7 @@ fn a_thousand_changes_leak_nothing_and_lose_no_flow_to_a_server_that_stays() {
         assert_no_leak(&node);
         flows.retain(|&(address, n, port), (identity, name)| {
             let flow = flow(address, n, port);
-            if !node.planner.servers.contains_key(identity) {
+            if !node.planner.servers.contains_key(identity) || lost.contains(identity) {
                 return false;
             }
             let Some((cluster, Some(service))) = service_for(&node.site, &flow) else { return false };
