@@ -174,10 +174,10 @@ impl DataPlane {
         rulings: &Arc<Rulings>,
         links: &HashMap<IpAddr, Link>,
     ) -> Result<Option<Carried>, ApplyError> {
+        let aim = Aim { site, overrides, rulings, links };
         let mut moved = None;
-        let in_place = self.apply_in_place(site, overrides, rulings, links)?;
-        if !in_place {
-            moved = Some(self.move_to(site, overrides, rulings, links)?);
+        if !self.apply_in_place(&aim)? {
+            moved = Some(self.move_to(&aim)?);
         } else if let Some(old) = self.old.take() {
             carry_groups(&old, &self.opened.tables);
             moved = Some(self.carry_from(&old));
@@ -191,15 +191,9 @@ impl DataPlane {
     }
 
     /// False where the tables are of another kind or too small; nothing has been written then.
-    fn apply_in_place(
-        &mut self,
-        site: &Arc<Site>,
-        overrides: &Overrides,
-        rulings: &Arc<Rulings>,
-        links: &HashMap<IpAddr, Link>,
-    ) -> Result<bool, ApplyError> {
-        let wanted =
-            wanted(&self.options, &self.ha_keys, site, &self.node, overrides, rulings, links, self.ticks);
+    fn apply_in_place(&mut self, aim: &Aim<'_>) -> Result<bool, ApplyError> {
+        let &Aim { site, overrides, rulings, .. } = aim;
+        let wanted = aim.wanted(&self.options, &self.ha_keys, &self.node, self.ticks);
         let (planner, tables) = (&mut self.opened.planner, &*self.opened.tables);
         let grace = release::wait_for_running_programs;
         let outcome = if self.installed && Arc::ptr_eq(site, &self.site) {
@@ -228,16 +222,9 @@ impl DataPlane {
             Some(link) => drop(self.links.insert(address, link)),
             None => drop(self.links.remove(&address)),
         }
-        let wanted = wanted(
-            &self.options,
-            &self.ha_keys,
-            &self.site,
-            &self.node,
-            &self.overrides,
-            &self.rulings,
-            &self.links,
-            self.ticks,
-        );
+        let (site, overrides, rulings) = (&self.site, &self.overrides, &self.rulings);
+        let aim = Aim { site, overrides, rulings, links: &self.links };
+        let wanted = aim.wanted(&self.options, &self.ha_keys, &self.node, self.ticks);
         self.opened.planner.set_link(&*self.opened.tables, &wanted, address);
     }
 
@@ -362,17 +349,10 @@ impl DataPlane {
 
     /// Makes larger tables beside the old, fills them, carries the flows over, switches in one step, and carries over
     /// what came meanwhile.
-    fn move_to(
-        &mut self,
-        site: &Arc<Site>,
-        overrides: &Overrides,
-        rulings: &Arc<Rulings>,
-        links: &HashMap<IpAddr, Link>,
-    ) -> Result<Carried, ApplyError> {
-        let sizes = plan::sizes(site, self.cpus);
+    fn move_to(&mut self, aim: &Aim<'_>) -> Result<Carried, ApplyError> {
+        let sizes = plan::sizes(aim.site, self.cpus);
         let mut next = open::load(&self.pins, &self.pins.next_tables(), &sizes, false)?;
-        let wanted =
-            wanted(&self.options, &self.ha_keys, site, &self.node, overrides, rulings, links, self.ticks);
+        let wanted = aim.wanted(&self.options, &self.ha_keys, &self.node, self.ticks);
         if let Err(error) = next.planner.apply(&*next.tables, &wanted, || ()) {
             open::remove(&next.folder)?;
             return Err(error.into());
@@ -464,15 +444,23 @@ fn kernel_clock(loaded: &Loaded, ticks: TicksPerSecond) -> Result<KernelClock, P
     Ok(KernelClock::new(before, now, monotonic, ticks))
 }
 
-fn wanted<'a>(
-    options: &'a OpenOptions,
-    ha_keys: &'a HaKeys,
-    site: &'a Site,
-    node: &'a str,
+/// What the tables are to say.
+struct Aim<'a> {
+    site: &'a Arc<Site>,
     overrides: &'a Overrides,
-    rulings: &'a Rulings,
+    rulings: &'a Arc<Rulings>,
     links: &'a HashMap<IpAddr, Link>,
-    ticks: TicksPerSecond,
-) -> Wanted<'a> {
-    Wanted { site, node, key: &options.key, ha_keys, overrides, rulings, links, mac: options.mac, ticks }
+}
+
+impl<'a> Aim<'a> {
+    fn wanted(
+        &self,
+        options: &'a OpenOptions,
+        ha_keys: &'a HaKeys,
+        node: &'a str,
+        ticks: TicksPerSecond,
+    ) -> Wanted<'a> {
+        let &Self { site, overrides, rulings, links } = self;
+        Wanted { site, node, key: &options.key, ha_keys, overrides, rulings, links, mac: options.mac, ticks }
+    }
 }
