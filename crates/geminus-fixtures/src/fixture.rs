@@ -1,6 +1,6 @@
 //! What a fixture is.
 
-use geminus_core::model::Site;
+use geminus_core::model::{OnDown, Site};
 use geminus_packet::tables::Tables;
 use geminus_packet::verdict::Class;
 
@@ -57,6 +57,8 @@ pub enum Step {
     },
     /// The server that the last forwarded frame went to has these flags from now on.
     MarkLast(u64),
+    /// The server that the last forwarded frame went to is declared down, and this becomes of its flows; none: up again.
+    DeclareLast(Option<OnDown>),
     /// A server of one of the shop's services has so many active flows for its weight.
     Load {
         /// Port of the service.

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 
 use geminus_core::key::{HaKeys, SiteKey};
 use geminus_core::model::{Server, Site};
-use geminus_core::plan::{Link, Override, Overrides, Planner, Sources, Wanted, server_identity};
+use geminus_core::plan::{
+    Link, Override, Overrides, Planner, Ruling, Rulings, Sources, Wanted, server_identity,
+};
 use geminus_packet::frame::SliceFrame;
 use geminus_packet::heap::{HeapTables, Sizes};
 use geminus_packet::tables::{Server as Entry, Service, Source, SourceKey, Tables, Ticks};
@@ -123,7 +125,7 @@ pub struct Stage<H> {
     pub planner: Planner,
     key: SiteKey,
     overrides: Overrides,
-    rulings: geminus_core::plan::Rulings,
+    rulings: Rulings,
     links: HashMap<IpAddr, Link>,
     last: Option<u32>,
 }
@@ -146,7 +148,7 @@ impl<H: Home> Stage<H> {
         let links = ground::links(&site);
         let planner = Planner::adopt(home.tables(), sizes);
         let (key, overrides) = (ground::key(), Overrides::default());
-        let rulings = geminus_core::plan::Rulings::default();
+        let rulings = Rulings::default();
         let mut stage =
             Self { home, sizes: *sizes, site, planner, key, overrides, rulings, links, last: None };
         stage.install();
@@ -195,11 +197,13 @@ impl<H: Home> Stage<H> {
                 self.links.extend(ground::links(&self.site));
                 self.install();
             }
+            Step::DeclareLast(down) => {
+                let identity = self.last_identity();
+                self.rulings.rule(identity, Ruling { down: *down, ..Ruling::default() });
+                self.install();
+            }
             Step::DrainLast => {
-                let (cluster, service, server) = self.place(self.last.expect("a frame was forwarded before"));
-                let cluster = &self.site.clusters[cluster];
-                let service = &cluster.services[service];
-                let identity = server_identity(cluster, service, &service.servers[server]);
+                let identity = self.last_identity();
                 self.overrides.insert(identity, Override { drained: true, weight: None });
                 self.install();
             }
@@ -263,6 +267,13 @@ impl<H: Home> Stage<H> {
     pub fn server(&self, number: u32) -> &Server {
         let (cluster, service, server) = self.place(number);
         &self.site.clusters[cluster].services[service].servers[server]
+    }
+
+    fn last_identity(&self) -> u64 {
+        let (cluster, service, server) = self.place(self.last.expect("a frame was forwarded before"));
+        let cluster = &self.site.clusters[cluster];
+        let service = &cluster.services[service];
+        server_identity(cluster, service, &service.servers[server])
     }
 
     fn last_server(&self) -> &Entry {

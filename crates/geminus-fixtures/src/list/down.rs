@@ -1,5 +1,6 @@
 //! Servers that are down, and what their clients are told; frames that one of them sends back.
 
+use geminus_core::model::OnDown;
 use geminus_packet::tables::Server;
 
 use super::{Family, frame4, frame6, in_frame};
@@ -14,7 +15,7 @@ const PSH: u8 = 8;
 const DESTINATION_OPTIONS: u8 = 60;
 
 pub(super) fn list() -> Vec<Fixture> {
-    let both = |family| [closed(family), reset(family), looped(family)].concat();
+    let both = |family| [closed(family), declared(family), reset(family), looped(family)].concat();
     Family::BOTH.into_iter().flat_map(both).chain(shapes()).collect()
 }
 
@@ -99,6 +100,63 @@ fn closed(family: Family) -> Vec<Fixture> {
             drop("servers-down"),
         )
         .after(vec![Step::Frame(family.tcp(40_000, 82, SYN)), is_down()]),
+    ]
+}
+
+/// What health says of a server, from its word to the packet.
+fn declared(family: Family) -> Vec<Fixture> {
+    let named = |name: &str| format!("{}: {name}", family.name());
+    let tcp = |flags| family.tcp(40_000, 80, flags);
+    let udp = || family.udp(40_000, 53);
+    let known = |then: &[Step]| [&[Step::Frame(tcp(SYN)), Step::Frame(tcp(ACK))], then].concat();
+    let down = |what| Step::DeclareLast(Some(what));
+    let gone = |path| other(path).noting(&["server-gone"]);
+    let talk = |then: &[Step]| [&[Step::Frame(udp()), Step::Frame(udp())], then].concat();
+    vec![
+        Fixture::new(
+            named("rehash: a flow of a server declared down goes elsewhere"),
+            tcp(ACK),
+            gone("unknown"),
+        )
+        .after(known(&[down(OnDown::Rehash)])),
+        Fixture::new(
+            named("rehash: a UDP flow of a server declared down goes elsewhere"),
+            udp(),
+            gone("ring"),
+        )
+        .after(talk(&[down(OnDown::Rehash)])),
+        Fixture::new(named("keep: a flow of a server declared down stays"), tcp(ACK), same("established"))
+            .after(known(&[down(OnDown::Keep)])),
+        Fixture::new(
+            named("keep: a UDP flow of a server declared down goes elsewhere"),
+            udp(),
+            other("ring").noting(&["released"]),
+        )
+        .after(talk(&[down(OnDown::Keep)])),
+        Fixture::new(named("keep: a server declared down gets no new flow"), tcp(SYN), other("ring"))
+            .after(known(&[Step::Frame(tcp(FIN | ACK)), down(OnDown::Keep)])),
+        Fixture::new(named("reset: a flow of a server declared down is reset"), tcp(ACK), told(family))
+            .after(known(&[down(OnDown::Reset)])),
+        Fixture::new(
+            named("reset: a UDP flow of a server declared down goes elsewhere"),
+            udp(),
+            gone("ring"),
+        )
+        .after(talk(&[down(OnDown::Reset)])),
+        Fixture::new(
+            named("a flow that began while its server was down stays where it began"),
+            tcp(ACK),
+            same("established"),
+        )
+        .after(known(&[down(OnDown::Rehash), Step::Frame(tcp(ACK)), Step::Frame(tcp(ACK))])),
+        Fixture::new(named("a server that is up again has its share again"), tcp(SYN), same("ring"))
+            .after(vec![Step::Frame(tcp(SYN)), down(OnDown::Rehash), Step::DeclareLast(None)]),
+        Fixture::new(
+            named("a service whose only server is declared down has none"),
+            family.tcp(40_001, 81, SYN),
+            drop("no-server"),
+        )
+        .after(vec![Step::Frame(family.tcp(40_000, 81, SYN)), down(OnDown::Rehash)]),
     ]
 }
 
