@@ -86,10 +86,11 @@ impl HashKey {
         self.spread(sum.wrapping_add(self.lanes[V6_PORTS].mix(service)))
     }
 
-    /// Another hash of what has this hash: of two candidates in a ring, the place of the second.
+    /// Another hash of what has this hash: of two candidates in a ring, the place of the second. A place is made of the upper
+    /// half; that of the product depends on the lower half of the hash, of which the first place says nothing.
     #[inline(always)]
     pub fn again(&self, hash: u64) -> u64 {
-        self.spread(self.lanes[0].mix(hash))
+        self.spread(hash)
     }
 }
 

@@ -146,7 +146,7 @@ fn equal_servers_have_equally_many_flows() {
         most.expect("three") - least.expect("three")
     };
     let (by_hash, by_flows) = (with_a_slow_server(false, 1), with_a_slow_server(true, 1));
-    assert!(spread(by_flows) <= 4, "{by_flows:?}");
+    assert!(spread(by_flows) <= 10, "{by_flows:?}");
     assert!(spread(by_hash) > spread(by_flows), "{by_hash:?}, {by_flows:?}");
 }
 

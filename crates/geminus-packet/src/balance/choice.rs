@@ -75,7 +75,7 @@ pub(super) fn choose<T: Tables>(
         own.path = if begins { Path::Ring.counter().0 } else { Path::Unknown.counter().0 };
     }
     if choice.is_none() && begins && select & (Service::TURN | Service::LEAST) != 0 {
-        choice = other(tables, globals, service, ring, point, &own).blurred(nothing);
+        choice = other(tables, globals, service, ring, point, &own);
     }
     if choice.is_none() {
         choice = own;
