@@ -351,6 +351,11 @@ const GREETING: &[u8] =
     b"\x2c\x00\x00\x00\x0a10.11.6-MariaDB\0\x07\x00\x00\x00abcdefgh\0\xfe\xf7\x21\x02\x00\xff\x81\
     \x15\0\0\0\0\0\0";
 
+/// What MariaDB 10.11.19 said.
+const MARIADB: &[u8] = b"d\x00\x00\x00\n5.5.5-10.11.19-MariaDB-0+deb12u1\x00\x03\x00\x00\x005C4vwvg%\x00\xfe\xf7\x08\x02\x00\xff\x81\x15\
+    \x00\x00\x00\x00\x00\x00\x1d\x00\x00\x00~o/=$932B7-y\x00mysql_native_password\x00J\x00\x00\x02\xff\x15\x04#28000\
+    Access denied for user 'geminus'@'localhost' (using password: NO)";
+
 pub fn mysql() -> Vec<Case> {
     let denied = [GREETING, b"\x11\x00\x00\x02\xff\x15\x04#28000Access!!"].concat();
     let switched = [GREETING, b"\x04\x00\x00\x02\xfeabc\x09\x00\x00\x04\xff\x15\x04#28000"].concat();
@@ -377,6 +382,7 @@ pub fn mysql() -> Vec<Case> {
             (b"\xff\xff\xff\x00\x0a", garbage("a handshake of protocol 10, got a message of 16777219 bytes")),
             (b"\x00\x00\x00\x00", garbage("a handshake of protocol 10")),
             (b"\x01\x00\x00\x00\xff", garbage("a handshake of protocol 10")),
+            (MARIADB, GOOD),
         ],
     )
 }
