@@ -56,6 +56,8 @@ pub enum Action {
         /// What.
         state: State,
     },
+    /// The first check of this target was good: what was taken for well is known to be.
+    Proven(TargetNumber),
     /// Something is to be told.
     Notice(Notice),
 }
@@ -445,7 +447,11 @@ impl Health {
         watch.advance();
         watch.learn_latency(took);
         let since = watch.judge.since();
+        let unproven = watch.judge.state() == State::Checking;
         let changed = watch.judge.hear(true, &watch.bounds, now);
+        if unproven {
+            self.actions.push_back(Action::Proven(number));
+        }
         if watch.judge.is_well() {
             let findings = self.looks.recovers(number, &watch.target);
             self.actions.extend(findings.into_iter().map(|one| Action::Notice(Notice::Finding(one))));

@@ -109,6 +109,7 @@ impl Director {
                 Action::Changed { target, state } => {
                     self.care.fleet.target_changed(target, state == State::Up, now);
                 }
+                Action::Proven(target) => self.care.fleet.target_proven(target),
                 Action::Notice(notice) => notices.push(notice),
             }
         }

@@ -212,6 +212,12 @@ impl Fleet {
         }
     }
 
+    /// What was taken for well is known to be.
+    pub(super) fn target_proven(&mut self, target: TargetNumber) {
+        let rosters = self.by_target.get(&target).into_iter().flatten().map(|&(roster, _)| roster);
+        self.dirty.extend(rosters);
+    }
+
     /// An agent said whether its host is about to stop; whether that is news.
     pub(super) fn set_leaving(&mut self, host: IpAddr, leaving: bool) -> bool {
         let mut news = false;

@@ -120,6 +120,7 @@ impl World {
                 Action::Diagnose(question) => self.questions.push((ms, question)),
                 Action::Changed { target, state } => self.changes.push((ms, target, state)),
                 Action::Notice(notice) => self.notices.push((ms, notice)),
+                Action::Proven(_) => {}
             }
         }
     }

@@ -117,6 +117,12 @@ fn a_server_that_dies_is_taken_out_within_the_promised_time_and_put_back_when_it
 }
 
 #[test]
+fn a_server_whose_first_check_is_good_is_up_and_shown_so() {
+    let world = well(checked(2));
+    assert_eq!([1, 2].map(|server| world.view(server).state), [ServerState::Up; 2]);
+}
+
+#[test]
 fn what_becomes_of_flows_is_as_the_service_says() {
     for on_down in [OnDown::Rehash, OnDown::Keep, OnDown::Reset] {
         let mut cluster = checked(4);
