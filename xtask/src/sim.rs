@@ -23,6 +23,9 @@ pub(crate) struct Wanted {
     /// Tell the story of the first seed alone.
     #[arg(long)]
     trace: bool,
+    /// Instead: compare ways to balance content hosts that are not alike.
+    #[arg(long)]
+    loads: bool,
     /// Stop after so many minutes.
     #[arg(long, value_name = "M")]
     minutes: Option<u64>,
@@ -51,6 +54,9 @@ pub(crate) fn sim(workspace: &Workspace, wanted: &Wanted) -> Result<()> {
         sim.arg(format!("--profile={}", wanted.profile));
     } else {
         sim.arg(format!("--schedules={}", wanted.schedules));
+    }
+    if wanted.loads {
+        sim.arg("--loads");
     }
     if wanted.trace {
         sim.arg("--trace");

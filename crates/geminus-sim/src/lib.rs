@@ -9,6 +9,7 @@ pub mod campaign;
 pub mod clients;
 pub mod false_takeovers;
 pub mod laws;
+pub mod loads;
 pub mod machine;
 pub mod nemesis;
 pub mod node;

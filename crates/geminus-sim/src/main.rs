@@ -1,5 +1,5 @@
 //! Plays schedules: `geminus-sim --seed S --schedules N [--trace]`, or counts takeovers for nothing:
-//! `geminus-sim --days D --loss PERCENT --paths N --profile default`.
+//! `geminus-sim --days D --loss PERCENT --paths N --profile default`; or compares ways to balance: `geminus-sim --loads`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a terminal is what this program talks to")]
 
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use geminus_core::model::Timers;
 use geminus_sim::campaign::Campaign;
 use geminus_sim::clients::Clients;
 use geminus_sim::false_takeovers::{FalseTakeovers, formula};
+use geminus_sim::loads;
 use geminus_sim::{Outcome, Schedule};
 
 /// Words of the command line.
@@ -18,6 +19,7 @@ struct Arguments {
     seed: u64,
     schedules: u64,
     trace: bool,
+    loads: bool,
     minutes: Option<u64>,
     days: Option<u64>,
     loss: f64,
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
         Ok(Arguments { days: Some(days), loss, paths, timers, seed, .. }) => {
             count_false_takeovers(days, loss, paths, timers, seed)
         }
+        Ok(arguments) if arguments.loads => compare_ways_to_balance(arguments.seed),
         Ok(arguments) if arguments.trace => trace(arguments.seed),
         Ok(arguments) => play(&arguments),
         Err(error) => {
@@ -44,6 +47,7 @@ fn arguments(words: impl Iterator<Item = String>) -> Result<Arguments, String> {
         seed: 1,
         schedules: 1000,
         trace: false,
+        loads: false,
         minutes: None,
         days: None,
         loss: 30.0,
@@ -62,6 +66,7 @@ fn arguments(words: impl Iterator<Item = String>) -> Result<Arguments, String> {
             |text: String| text.parse::<u64>().map_err(|_| format!("{text} is no number for {word}"));
         match word.as_str() {
             "--trace" => found.trace = true,
+            "--loads" => found.loads = true,
             "--seed" => found.seed = number(value()?)?,
             "--schedules" => found.schedules = number(value()?)?,
             "--minutes" => found.minutes = Some(number(value()?)?),
@@ -140,6 +145,13 @@ fn trace(seed: u64) -> ExitCode {
             ExitCode::SUCCESS
         }
     }
+}
+
+fn compare_ways_to_balance(seed: u64) -> ExitCode {
+    let begun = Instant::now();
+    print!("{}", loads::figures::table(&loads::scene::scenes(), seed));
+    println!("seed {seed}, {:.1} s", begun.elapsed().as_secs_f64());
+    ExitCode::SUCCESS
 }
 
 fn count_false_takeovers(days: u64, loss: f64, paths: usize, timers: Timers, seed: u64) -> ExitCode {
