@@ -194,7 +194,7 @@ impl Planner {
             let laid_down = sources::flattened(part.service).into_iter();
             wanted.extend(laid_down.map(|(net, laid)| (net.key(pools[0]), sources::word(laid, pools))));
         }
-        let kept: HashSet<_> = pools.iter().map(|pools| pools[0]).collect();
+        let kept: HashSet<_> = pools.iter().flatten().copied().collect();
         sources::write(tables, &mut self.sources, &wanted, |number| kept.contains(&number))
     }
 
