@@ -13,6 +13,8 @@ mod look;
 mod program;
 mod road;
 mod thread;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod words;
 

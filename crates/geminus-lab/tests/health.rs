@@ -1,0 +1,189 @@
+//! What the daemon finds out about servers, and what becomes of their clients: real checks by the clients' road.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use geminus_api::{ServerState, ServerStatus};
+use geminus_lab::HTTP;
+use geminus_lab::balanced::{Balanced, expect_progress};
+use geminus_lab::balancer::servers_of;
+use geminus_lab::site::{CLUSTER, Family, Machine};
+
+/// Wide: what is promised is measured elsewhere, on a machine that does nothing else.
+const SOON: Duration = Duration::from_secs(10);
+
+/// The server behind the service that is checked.
+fn server(balanced: &Balanced, name: &str) -> ServerStatus {
+    let status = balanced.balancer.status().unwrap();
+    let mut found = servers_of(&status).filter(|server| server.name == name && server.check.is_some());
+    found.next().unwrap_or_else(|| panic!("{name} is checked")).clone()
+}
+
+fn wait_until(balanced: &Balanced, name: &str, what: &str, is_so: impl Fn(&ServerStatus) -> bool) -> ServerStatus {
+    let begun = Instant::now();
+    loop {
+        let seen = server(balanced, name);
+        if is_so(&seen) {
+            return seen;
+        }
+        assert!(begun.elapsed() < SOON, "{name} is not {what}: {seen:?}\n{}", balanced.balancer.last_words());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_up(server: &ServerStatus) -> bool {
+    server.state == ServerState::Up && server.findings.is_empty()
+}
+
+/// A site of which every server was found well.
+fn checked(content_hosts: u8) -> Balanced {
+    let balanced = Balanced::start(content_hosts).unwrap();
+    for host in &balanced.site.hosts {
+        wait_until(&balanced, &host.name, "up", is_up);
+    }
+    balanced
+}
+
+#[test]
+fn servers_are_found_well_by_the_clients_road_and_nobody_else_is_disturbed() {
+    let balanced = checked(3);
+    let seen = server(&balanced, "web1");
+    let check = seen.check.as_ref().unwrap();
+    assert_eq!((check.advisor.as_str(), check.via.as_str()), ("tcp", "path"));
+    assert!(check.latency_ms.is_some_and(|latency| latency < 200.0), "{check:?}");
+    // The checks are addressed to the cluster: nothing of them is seen at the servers' own addresses.
+    let host = &balanced.site.hosts[0].namespace;
+    host.feed("nft", &["-f", "-"], &counter()).unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    let counted = host.run("nft", &["list", "table", "inet", "seen"]).unwrap();
+    let packets = |name: &str| -> u64 {
+        let at = counted.find(&format!("counter {name}")).unwrap_or_else(|| panic!("{counted}"));
+        let rest = &counted[at..];
+        rest.split("packets ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap()
+    };
+    assert!(packets("to_cluster") >= 2, "{counted}");
+    assert_eq!(packets("to_own"), 0, "{counted}");
+    balanced.come_all(100).unwrap();
+    balanced.expect_quiet_log().unwrap();
+}
+
+fn counter() -> String {
+    format!(
+        "table inet seen {{\n counter to_cluster {{ }}\n counter to_own {{ }}\n chain input {{ type filter hook input priority 0;\n\
+         tcp dport {HTTP} ip daddr {cluster} counter name to_cluster\n\
+         tcp dport {HTTP} ip daddr != {cluster} counter name to_own\n }} }}\n",
+        cluster = CLUSTER.v4
+    )
+}
+
+#[test]
+fn a_killed_server_gets_no_new_flow_and_nobody_elses_is_lost() {
+    let mut balanced = checked(3);
+    let keepers = balanced.keep(20).unwrap();
+    balanced.site.kill_http("web2").unwrap();
+    let down = wait_until(&balanced, "web2", "down", |server| server.state == ServerState::Down);
+    assert!(down.because.is_some(), "{down:?}");
+    let tally = balanced.come_all(100).unwrap();
+    assert_eq!(tally.of("web2"), 0, "{tally:?}");
+    let before = keepers.look();
+    std::thread::sleep(Duration::from_millis(500));
+    let after = keepers.stop().unwrap();
+    let others = |all: &[geminus_lab::traffic::keepers::Kept]| {
+        all.iter().filter(|one| one.server != "web2").cloned().collect::<Vec<_>>()
+    };
+    expect_progress(&others(&before), &others(&after)).unwrap();
+    let host = balanced.site.hosts[1].clone();
+    balanced.site.serve_http(&host).unwrap();
+    wait_until(&balanced, "web2", "up again", is_up);
+    assert!(balanced.come_all(100).unwrap().of("web2") > 0);
+}
+
+/// Does something to a host, waits until the daemon names it, undoes it, waits until all is well.
+fn expect_named(balanced: &Balanced, host: &Machine, what: &str, words: &str, wrong: &[&str], right: &[&str]) {
+    let run = |lines: &[&str]| {
+        for line in lines {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            host.namespace.run(words[0], &words[1..]).unwrap();
+        }
+    };
+    run(wrong);
+    let begun = Instant::now();
+    let seen = wait_until(balanced, &host.name, what, |server| {
+        server.findings.iter().chain(&server.because).any(|line| line.contains(words))
+    });
+    println!("{what}: {:?} after {:?}", seen.findings, begun.elapsed());
+    run(right);
+    wait_until(balanced, &host.name, "well again", is_up);
+}
+
+#[test]
+fn every_way_of_setting_a_host_up_wrong_is_named() {
+    let balanced = checked(3);
+    let host = balanced.site.hosts[1].clone();
+    let cluster = CLUSTER.v4.to_string();
+    let delete = format!("ip address del {cluster}/32 dev lo");
+    let add = format!("ip address add {cluster}/32 dev lo");
+    expect_named(&balanced, &host, "without the address", "no-address", &[&delete], &[&add]);
+    let (forward, dont) = ("sysctl -qw net.ipv4.ip_forward=1", "sysctl -qw net.ipv4.ip_forward=0");
+    expect_named(
+        &balanced,
+        &host,
+        "without the address and forwarding what is not its own",
+        "no-address",
+        &[forward, &delete],
+        &[&add, dont],
+    );
+    expect_named(
+        &balanced,
+        &host,
+        "answering ARP",
+        "answers-arp",
+        &["sysctl -qw net.ipv4.conf.all.arp_ignore=0", "sysctl -qw net.ipv4.conf.eth0.arp_ignore=0"],
+        &["sysctl -qw net.ipv4.conf.all.arp_ignore=1", "sysctl -qw net.ipv4.conf.eth0.arp_ignore=1"],
+    );
+    let table = "nft add table inet amiss";
+    let chain = "nft add chain inet amiss input { type filter hook input priority 0 ; }";
+    let drop = format!("nft add rule inet amiss input ip daddr {cluster} tcp dport {HTTP} drop");
+    expect_named(
+        &balanced,
+        &host,
+        "filtering",
+        "filtered",
+        &[table, chain, &drop],
+        &["nft delete table inet amiss"],
+    );
+}
+
+#[test]
+fn a_service_that_is_bound_elsewhere_or_not_running_is_told_apart() {
+    let mut balanced = checked(3);
+    let host = balanced.site.hosts[1].clone();
+    balanced.site.kill_http("web2").unwrap();
+    wait_until(&balanced, "web2", "found without its service", |server| {
+        server.because.iter().chain(&server.findings).any(|line| line.contains("service-down"))
+    });
+    let own = host.addresses.of(Family::V4);
+    let listener = host.namespace.inside(|| Ok(TcpListener::bind((own, HTTP))?)).unwrap();
+    wait_until(&balanced, "web2", "found bound elsewhere", |server| {
+        server.findings.iter().any(|line| line.contains("not-bound"))
+    });
+    drop(listener);
+    balanced.site.serve_http(&host).unwrap();
+    wait_until(&balanced, "web2", "well again", is_up);
+}
+
+#[test]
+fn a_server_that_falls_silent_is_down_and_its_host_is_named() {
+    let balanced = checked(3);
+    let host = &balanced.site.hosts[1];
+    host.namespace.ip("link set eth0 down\n").unwrap();
+    let down = wait_until(&balanced, "web2", "down and its host named", |server| {
+        server.state == ServerState::Down
+            && server.because.iter().chain(&server.findings).any(|line| line.contains("host-down"))
+    });
+    println!("{down:?}");
+    assert_eq!(balanced.come_all(100).unwrap().of("web2"), 0);
+    host.namespace.ip("link set eth0 up\n").unwrap();
+    wait_until(&balanced, "web2", "up again", |server| server.state == ServerState::Up);
+}
