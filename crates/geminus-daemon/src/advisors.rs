@@ -12,9 +12,9 @@ mod http2;
 mod look;
 mod program;
 mod road;
-mod thread;
 #[cfg(test)]
 mod tests;
+mod thread;
 mod tls;
 mod words;
 
