@@ -43,9 +43,15 @@ fn is_up(server: &ServerStatus) -> bool {
 
 /// A site of which every server was found well.
 fn checked(content_hosts: u8) -> Balanced {
+    checked_as(content_hosts, |text| text)
+}
+
+/// The same with another configuration.
+fn checked_as(content_hosts: u8, change: impl Fn(String) -> String) -> Balanced {
     let mut balanced = Balanced::prepare(content_hosts).unwrap();
     // One server suffers many fates in a row here.
-    balanced.balancer.write(&format!("{}\n[health]\ndamping = \"0s\"\n", balanced.wanted.text())).unwrap();
+    let text = format!("{}\n[health]\ndamping = \"0s\"\n", balanced.wanted.text());
+    balanced.balancer.write(&change(text)).unwrap();
     balanced.balancer.start().unwrap();
     for host in &balanced.site.hosts {
         wait_until(&balanced, &host.name, "up", is_up);
@@ -128,11 +134,9 @@ fn expect_named(
         }
     };
     run(wrong);
-    let begun = Instant::now();
-    let seen = wait_until(balanced, &host.name, what, |server| {
+    wait_until(balanced, &host.name, what, |server| {
         server.findings.iter().chain(&server.because).any(|line| line.contains(words))
     });
-    println!("{what}: {:?} after {:?}", seen.findings, begun.elapsed());
     run(right);
     wait_until(balanced, &host.name, "well again", is_up);
 }
@@ -198,12 +202,47 @@ fn a_server_that_falls_silent_is_down_and_its_host_is_named() {
     let balanced = checked(3);
     let host = &balanced.site.hosts[1];
     host.namespace.ip("link set eth0 down\n").unwrap();
-    let down = wait_until(&balanced, "web2", "down and its host named", |server| {
+    wait_until(&balanced, "web2", "down and its host named", |server| {
         server.state == ServerState::Down
             && server.because.iter().chain(&server.findings).any(|line| line.contains("host-down"))
     });
-    println!("{down:?}");
     assert_eq!(balanced.come_all(100).unwrap().of("web2"), 0);
     host.namespace.ip("link set eth0 up\n").unwrap();
     wait_until(&balanced, "web2", "up again", |server| server.state == ServerState::Up);
+}
+
+#[test]
+fn servers_with_addresses_of_ipv6_are_checked_by_the_clusters_of_ipv6() {
+    let balanced = checked_as(2, |text| text.replace("\"198.51.100.2", "\"2001:db8:1::2"));
+    let host = balanced.site.hosts[1].clone();
+    let cluster = CLUSTER.v6.to_string();
+    let delete = format!("ip address del {cluster}/128 dev lo");
+    let add = format!("ip address add {cluster}/128 dev lo nodad");
+    expect_named(&balanced, &host, "without the address", "no-address", &[&delete], &[&add]);
+    let forward = "sysctl -qw net.ipv6.conf.all.forwarding=1";
+    let dont = "sysctl -qw net.ipv6.conf.all.forwarding=0";
+    let what = "without the address and forwarding what is not its own";
+    expect_named(&balanced, &host, what, "no-address", &[forward, &delete], &[&add, dont]);
+    balanced.come_all(50).unwrap();
+}
+
+#[test]
+fn a_collocated_server_is_checked_and_does_not_hide_the_others() {
+    let mut balanced = Balanced::prepare(2).unwrap();
+    let own = balanced.dispatcher().clone();
+    balanced.wanted.servers.push((own.clone(), 1));
+    balanced.balancer.configure(&balanced.wanted).unwrap();
+    balanced.balancer.start().unwrap();
+    wait_until(&balanced, &own.name, "down without the address", |server| {
+        server.because.as_ref().is_some_and(|because| because.contains("is not an address of this machine"))
+    });
+    balanced.balancer.set_up_host(&own).unwrap();
+    for name in ["web1", "web2", &own.name] {
+        wait_until(&balanced, name, "up", is_up);
+    }
+    let host = balanced.site.hosts[1].clone();
+    let delete = format!("ip address del {}/32 dev lo", CLUSTER.v4);
+    let add = format!("ip address add {}/32 dev lo", CLUSTER.v4);
+    expect_named(&balanced, &host, "without the address", "no-address", &[&delete], &[&add]);
+    assert!(balanced.come_all(100).unwrap().of(&own.name) > 0);
 }
