@@ -28,7 +28,7 @@ use crate::driver::Clock;
 use self::thread::Thread;
 
 pub(crate) use self::keys::of_site;
-pub use self::keys::{AgentKeyFile, read as read_agent_keys};
+pub use self::keys::{AgentKeyFile, check as check_agent_keys, read as read_agent_keys};
 
 /// Reports that may wait for the loop: it is busy for seconds while large tables are written, and agents repeat themselves.
 const NEWS: usize = 4096;

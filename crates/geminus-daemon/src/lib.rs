@@ -24,7 +24,7 @@ mod status;
 mod supervisor;
 mod twin;
 
-pub use agents::{AgentKeyFile, read_agent_keys};
+pub use agents::{AgentKeyFile, check_agent_keys, read_agent_keys};
 pub use error::RunError;
 pub use options::{LogFormat, RunOptions, XdpMode};
 pub use site_key::check as check_key;

@@ -204,10 +204,11 @@ fn a_flood_at_the_agents_port_changes_no_role_and_hides_no_agent() {
         let (was, now) = (before[at].clone(), agents(&twins, twin));
         let refused = now.unknown + now.malformed + now.flood + now.wrong_key;
         println!(
-            "{}: {:.0} frames/s, {refused} refused ({now:?}), {} believed meanwhile, daemon {spent} ticks of CPU in 5 s",
+            "{}: {:.0} frames/s, {refused} refused ({now:?}), {} believed meanwhile, {:.2} µs of the daemon for each",
             twin.name(),
             flooded.per_second,
             now.accepted - was.accepted,
+            spent as f64 * 10_000.0 / refused as f64,
         );
         assert!(refused > 10_000, "{now:?}");
         assert!(now.accepted - was.accepted >= 2, "{was:?} {now:?}");

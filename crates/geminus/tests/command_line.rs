@@ -38,7 +38,7 @@ fn file(text: &str) -> (TempDir, String) {
 
 #[test]
 fn wrong_use_ends_with_2() {
-    let wrong: [&[&str]; 12] = [
+    let wrong: &[&[&str]] = &[
         &[],
         &["frobnicate"],
         &["run"],
@@ -51,6 +51,12 @@ fn wrong_use_ends_with_2() {
         &["weight", "web1", "1001"],
         &["host", "setup"],
         &["host", "check", "--address", "127.0.0.1"],
+        &["host", "agent"],
+        &["host", "agent", "--dispatcher", "alpha", "--key-file", "k"],
+        &["host", "agent", "--dispatcher", "198.51.100.11", "--key-file", "k", "--interval", "10ms"],
+        &["host", "agent", "--dispatcher", "198.51.100.11", "--key-file", "k", "--exec", "jobs=sh -c x"],
+        &["key"],
+        &["key", "agent"],
     ];
     for words in wrong {
         let output = geminus(words);

@@ -30,15 +30,27 @@ pub(crate) fn of_site(agents: &Agents, site: &SiteKey) -> Result<Vec<AgentsKey>,
     let Some(path) = agents.key_file.as_deref().filter(|_| agents.enabled) else {
         return Ok(vec![AgentsKey::from_site(site)]);
     };
-    let accepted = |key| match key {
+    read(path)?.into_iter().map(|key| accepted(path, key)).collect()
+}
+
+/// Whether a dispatcher of this user could use the keys of a file.
+///
+/// # Errors
+/// What the daemon would say at its start.
+pub fn check(path: &Path) -> Result<(), RunError> {
+    read(path)?.into_iter().try_for_each(|key| accepted(path, key).map(drop))
+}
+
+/// A key that dispatchers can hear every agent with.
+fn accepted(path: &Path, key: Key) -> Result<AgentsKey, RunError> {
+    match key {
         Key::Agents(key) | Key::Made(key) => Ok(key),
         Key::Host(host, _) => Err(RunError::Key {
             path: path.to_owned(),
             because: format!("it holds the key of {host} alone"),
             hint: "make one for all hosts with geminus key agent, without --host".to_owned(),
         }),
-    };
-    read(path)?.into_iter().map(accepted).collect()
+    }
 }
 
 #[cfg(test)]

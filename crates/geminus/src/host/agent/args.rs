@@ -44,7 +44,7 @@ pub(crate) struct AgentArgs {
     /// The address that the site's servers have here [default: the one that reaches the dispatcher]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) address: Option<IpAddr>,
-    /// Time between two reports
+    /// Time between two reports; `timeout` of `[agents]` (5 s) has to be several of them
     #[arg(long, value_name = "TIME", default_value = "1s")]
     pub(crate) interval: Span,
     /// How long to go on after the dispatchers know that this host stops: its open flows finish meanwhile

@@ -5,28 +5,35 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use geminus_core::model::Site;
+use geminus_daemon::RunError;
 
 use crate::verbs::check::machine::Remark;
 
 /// What is wrong with the files of keys that the site names.
 pub(crate) fn remarks(site: &Site) -> Vec<Remark> {
+    let digits: Check = geminus_daemon::check_key;
+    let lines: Check = geminus_daemon::check_agent_keys;
     let files = [
-        ("the site's key", &site.key_file),
-        ("the key of heartbeats", &site.ha.key_file),
-        ("the other key of heartbeats", &site.ha.also_accept),
+        ("the site's key", &site.key_file, digits),
+        ("the key of heartbeats", &site.ha.key_file, digits),
+        ("the other key of heartbeats", &site.ha.also_accept, digits),
+        ("the key of agents", &site.agents.key_file, lines),
     ];
-    let named = files.into_iter().filter_map(|(what, file)| Some((what, file.as_deref()?)));
-    named.filter_map(|(what, path)| remark(what, path)).collect()
+    let named = files.into_iter().filter_map(|(what, file, check)| Some((what, file.as_deref()?, check)));
+    named.filter_map(|(what, path, check)| remark(what, path, check)).collect()
 }
 
-fn remark(what: &str, path: &Path) -> Option<Remark> {
+/// What the daemon would say to a file at its start.
+type Check = fn(&Path) -> Result<(), RunError>;
+
+fn remark(what: &str, path: &Path, check: Check) -> Option<Remark> {
     if let Err(error) = File::open(path)
         && error.kind() == ErrorKind::PermissionDenied
     {
         let message = format!("{what}, {}, can be read by others only: check as root", path.display());
         return Some(Remark { wrong: false, message });
     }
-    let error = geminus_daemon::check_key(path).err()?;
+    let error = check(path).err()?;
     let hint = error.hint().map_or(String::new(), |hint| format!(": {hint}"));
     Some(Remark { wrong: true, message: format!("{what}: {error}{hint}") })
 }
@@ -46,7 +53,7 @@ mod tests {
         let told = |digits: &str, mode: u32| {
             fs::write(&file, digits).expect("our own file");
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("our own file");
-            remark("the site's key", &file)
+            remark("the site's key", &file, geminus_daemon::check_key)
         };
         let digits = "07".repeat(32);
         assert_eq!(told(&digits, 0o600), None);
@@ -57,7 +64,7 @@ mod tests {
             assert!(remark.wrong && remark.message.contains(part), "{remark:?}");
         }
         fs::remove_dir_all(&folder).expect("our own folder");
-        let remark = remark("the key of heartbeats", &file).expect("a remark");
+        let remark = remark("the key of heartbeats", &file, geminus_daemon::check_key).expect("a remark");
         assert!(
             remark.wrong && remark.message.starts_with("the key of heartbeats: cannot use"),
             "{remark:?}"
