@@ -438,7 +438,11 @@ impl Driver {
             Request::Explain(query) => {
                 explain(director, plane, &query).map_or_else(Outcome::Error, Outcome::Explanation)
             }
-            Request::Drain(query) => return self.order(answer, query.server, query.cluster, Wish::Drain),
+            Request::Drain(query) => {
+                let within = query.release_after_seconds.map(Duration::from_secs);
+                let wish = within.map_or(Wish::Drain, Wish::DrainWithin);
+                return self.order(answer, query.server, query.cluster, wish);
+            }
             Request::Undrain(query) => return self.order(answer, query.server, query.cluster, Wish::Undrain),
             Request::Weight(query) => {
                 return self.order(answer, query.server, query.cluster, Wish::Weight(query.weight));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::fleet::{Drain, Fleet};
+use super::fleet::Drain;
 use super::{Director, Effect, Instant, ServerCount};
 use crate::journal::EventKind;
 use crate::model::{Condition, Select, Service};
@@ -62,8 +62,7 @@ impl Director {
         self.care.fleet.counted(&self.site, counts, now);
         let mut emptied = Vec::new();
         for count in counts.iter().filter(|count| count.active == 0) {
-            let waits =
-                || self.care.fleet.place(count.identity).is_some_and(|(_, one)| !one.drain.empty_told);
+            let waits = || self.care.fleet.member(count.identity).is_some_and(|one| !one.drain.empty_told);
             if self.overrides.get(count.identity).drained && waits() {
                 emptied.push(count.identity);
             }
@@ -124,12 +123,10 @@ impl Director {
 
     /// A server as it is called in what is told.
     fn called_member(&self, identity: u64) -> String {
-        let fleet: &Fleet = &self.care.fleet;
-        let Some((roster, member)) = fleet.place(identity) else {
+        let fleet = &self.care.fleet;
+        let Some((roster, place)) = fleet.place(identity) else {
             return "a server that was removed".to_owned();
         };
-        let mut servers = roster.servers(&self.site);
-        let server = servers.find(|(one, _)| one.identity == member.identity).map(|(_, server)| server);
-        format!("server {} of {}", server.map_or("", |server| server.name.as_str()), roster.name)
+        format!("server {} of {}", roster.service(&self.site).servers[place].name, roster.name)
     }
 }

@@ -173,10 +173,15 @@ impl Fleet {
         std::mem::take(&mut self.changed).then_some(&self.rulings)
     }
 
-    pub(super) fn place(&self, server: u64) -> Option<(&Roster, &Member)> {
+    /// A server's roster, and its place there.
+    pub(super) fn place(&self, server: u64) -> Option<(&Roster, usize)> {
         let &(roster, place) = self.places.get(&server)?;
-        let roster = &self.rosters[roster];
-        Some((roster, &roster.members[place]))
+        Some((&self.rosters[roster], place))
+    }
+
+    /// What is known of a server.
+    pub(super) fn member(&self, server: u64) -> Option<&Member> {
+        self.place(server).map(|(roster, place)| &roster.members[place])
     }
 
     pub(super) fn member_mut(&mut self, server: u64) -> Option<&mut Member> {

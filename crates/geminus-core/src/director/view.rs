@@ -130,8 +130,8 @@ pub struct PoolView {
 impl Director {
     /// What is known of a server, by [`crate::plan::server_identity`]; none: it is not one of this node's.
     pub fn server_view(&self, identity: u64) -> Option<ServerView> {
-        let (roster, member) = self.care.fleet.place(identity)?;
-        let (_, server) = roster.servers(&self.site).find(|(one, _)| one.identity == identity)?;
+        let (roster, place) = self.care.fleet.place(identity)?;
+        let (member, server) = (&roster.members[place], &roster.service(&self.site).servers[place]);
         let target = member.target.and_then(|target| self.care.health.view(target));
         let report = self.care.agents.report(server.address);
         let ordered = self.overrides.get(identity).weight;
