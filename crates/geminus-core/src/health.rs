@@ -28,9 +28,10 @@ pub use self::watch::ANSWER_GRACE;
 use self::judge::Bounds;
 use self::look::Looks;
 use self::outage::Outage;
+use self::targets::{Wanted, wanted};
 use self::watch::{Asked, Pace, Watch};
 use crate::director::Instant;
-use crate::model::{Check, Site};
+use crate::model::Site;
 
 /// How long news of a target that went down may be held back until it is known whether it is the only one.
 const STORY_PATIENCE: Duration = Duration::from_secs(3);
@@ -432,7 +433,7 @@ impl Health {
         let Some(watch) = self.watches.get(&number) else { return };
         let story = if watch.proven {
             let patience = watch.patience().min(STORY_PATIENCE);
-            self.outage.down(number, watch.contrary_from, patience, now)
+            self.outage.down(number, watch.contrary_from, patience, self.served == 0, now)
         } else {
             // It was never well: nothing that happened to this node took it away.
             Some(Story::Down(number))
@@ -486,45 +487,4 @@ impl Health {
     fn notice(&mut self, notice: Notice) {
         self.actions.push_back(Action::Notice(notice));
     }
-}
-
-/// A target, the servers that are checked by it, and how often it is asked: where services want different things, the
-/// shortest intervals and the fewest readings.
-struct Wanted {
-    target: Target,
-    servers: Vec<u64>,
-    pace: Pace,
-    bounds: Bounds,
-    /// Whether any of its servers was down.
-    down: bool,
-}
-
-fn wanted(site: &Site, node: &str, down: impl Fn(u64) -> bool, damping: Duration) -> Vec<Wanted> {
-    let mut places: HashMap<Target, usize> = HashMap::new();
-    let mut all: Vec<Wanted> = Vec::new();
-    for targets::Checked { identity, target, check } in targets::of_site(site, node) {
-        let down = down(identity);
-        let (pace, bounds) = asked_for(check, damping);
-        match places.get(&target) {
-            Some(&place) => {
-                let one = &mut all[place];
-                one.servers.push(identity);
-                one.down |= down;
-                one.pace.interval = one.pace.interval.min(pace.interval);
-                one.pace.fast_interval = one.pace.fast_interval.min(pace.fast_interval);
-                one.bounds.rise = one.bounds.rise.min(bounds.rise);
-                one.bounds.fall = one.bounds.fall.min(bounds.fall);
-            }
-            None => {
-                places.insert(target.clone(), all.len());
-                all.push(Wanted { target, servers: vec![identity], pace, bounds, down });
-            }
-        }
-    }
-    all
-}
-
-fn asked_for(check: &Check, damping: Duration) -> (Pace, Bounds) {
-    let pace = Pace { interval: check.interval, fast_interval: check.fast_interval };
-    (pace, Bounds { rise: check.rise.max(1), fall: check.fall.max(1), damping })
 }

@@ -64,19 +64,21 @@ impl Outage {
         stories
     }
 
-    /// A target went down that was up; it can be told of at once, or is held back for `patience`.
+    /// A target went down that was up; it can be told of at once, or is held back for `patience`; after the `last` one
+    /// there is nothing to wait for.
     pub(super) fn down(
         &mut self,
         number: TargetNumber,
         failed_from: Instant,
         patience: Duration,
+        last: bool,
         now: Instant,
     ) -> Option<Story> {
         if self.good_from.is_some_and(|good| good > failed_from) {
             return Some(Story::Down(number));
         }
         self.held.push(Held { number, failed_from });
-        self.until = self.until.max(Some(now + patience));
+        self.until = if last { Some(now) } else { self.until.max(Some(now + patience)) };
         None
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::{Advisor, Cluster, Ports, Protocol, Server, Service, Unexposed, Via};
+use crate::model::{Advisor, Check, Cluster, Ports, Protocol, Server, Service, Unexposed, Via};
 use crate::plan::server_identity;
 
 const NODE: &str = "alpha";
@@ -418,6 +418,17 @@ fn all_servers_silent_at_once_are_one_story() {
     assert_eq!(told[1], "HeardAgain");
     assert_eq!(told[2..].len(), 1, "the one that stayed away: {told:?}");
     assert!(told[2].starts_with("Down"));
+}
+
+#[test]
+fn the_only_server_is_told_of_at_once() {
+    let mut world = World::new(&shop(1));
+    world.run(5_000);
+    world.set(1, |_| refused());
+    world.run(9_000);
+    let (down, _, _) = world.changes[0];
+    let told = world.notices.iter().find(|(_, notice)| matches!(notice, Notice::Story(Story::Down(_))));
+    assert_eq!(told.map(|&(ms, _)| ms), Some(down));
 }
 
 #[test]

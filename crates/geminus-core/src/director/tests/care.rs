@@ -577,3 +577,30 @@ fn an_ordered_weight_is_in_force_at_once_also_where_the_manager_had_another() {
     let WeightView { in_force, unit, .. } = world.view(1).weight;
     assert_eq!(in_force, 5 * unit);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 16, ..Default::default() })]
+
+    #[test]
+    fn whoever_fails_is_down_or_in_panic_and_whoever_is_well_comes_back(
+        fates in proptest::collection::vec(proptest::collection::vec(1_usize..=6, 0..6), 1..12)
+    ) {
+        let mut world = well(checked(6));
+        for ill in fates {
+            world.fall(ill.iter().copied()).later(3_100);
+            let panic = world.director.pool_view(world.service()).is_some_and(|view| view.pools[0].panic);
+            for server in 1..=6 {
+                let (state, ruling) = (world.view(server).state, world.ruling(server));
+                let failing = ill.contains(&server);
+                proptest::prop_assert_eq!(ruling.down.is_some(), state == ServerState::Down);
+                proptest::prop_assert!(!failing || state != ServerState::Up);
+                proptest::prop_assert!(!panic || ruling == Ruling::default());
+            }
+        }
+        world.fall([]).later(32_000);
+        for server in 1..=6 {
+            proptest::prop_assert_eq!(world.view(server).state, ServerState::Up);
+            proptest::prop_assert_eq!(world.ruling(server), Ruling::default());
+        }
+    }
+}
