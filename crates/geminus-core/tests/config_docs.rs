@@ -197,7 +197,7 @@ fn the_schema_and_the_parser_refuse_the_same() {
         ("duel = [\"/etc/geminus/page\", \"both were active\"]", "duel = []"),
         ("[tables]\n", "[tabels]\n"),
         ("panic_below = 50", "panic_below = 101"),
-        ("smoothing = 150", "smoothing = 99"),
+        ("smoothing = 200", "smoothing = 99"),
         ("latency = 40,", "latencies = 40,"),
         ("enabled = true ", "enabled = \"yes\" "),
         ("tcp = true", "tcp = false"),

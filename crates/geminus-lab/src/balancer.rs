@@ -28,6 +28,10 @@ pub struct Wanted {
     pub tcp: Vec<u16>,
     /// UDP ports with a service.
     pub udp: Vec<u16>,
+    /// Further keys of every TCP service, as TOML: `check = { http = "/" }`. Empty: the defaults.
+    pub keys: String,
+    /// Any other sections, as TOML.
+    pub further: String,
 }
 
 /// The daemon of one dispatcher, running or not.
@@ -62,6 +66,8 @@ impl Wanted {
             servers: site.hosts.iter().map(|host| (host.clone(), 1)).collect(),
             tcp: vec![crate::HTTP],
             udp: vec![crate::traffic::echo::ECHO],
+            keys: String::new(),
+            further: String::new(),
         }
     }
 
@@ -81,15 +87,17 @@ impl Wanted {
             self.tcp.iter().map(|port| (port, "tcp")).chain(self.udp.iter().map(|port| (port, "udp")));
         let services: String = ports
             .map(|(port, protocol)| {
+                let keys = if protocol == "tcp" { self.keys.as_str() } else { "" };
                 format!(
                     "\n[[cluster.shop.service]]\nport = {port}\nprotocol = \"{protocol}\"\nmethod = \"mac\"\n\
-                     servers = [\n{servers}]\n"
+                     {keys}\nservers = [\n{servers}]\n"
                 )
             })
             .collect();
         format!(
             "[node.{name}]\naddress = \"{address}\"\ninterface = \"eth0\"\n\n\
-             [cluster.shop]\naddresses = [\"{v4}\", \"{v6}\"]\nprimary = \"{name}\"\n{services}",
+             [cluster.shop]\naddresses = [\"{v4}\", \"{v6}\"]\nprimary = \"{name}\"\n{services}\n{further}\n",
+            further = self.further,
             name = self.node.name,
             address = self.node.addresses.v4,
             v4 = CLUSTER.v4,

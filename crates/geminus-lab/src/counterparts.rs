@@ -19,6 +19,12 @@ use crate::undo::Ledger;
 
 /// A name that the DNS server knows.
 pub const KNOWN_NAME: &str = "www.example.org";
+/// HTTP over TLS, 1.1 and 2, with a certificate that lasts three days.
+pub const HTTPS: u16 = 443;
+/// HTTP/2 with prior knowledge.
+pub const HTTP2: u16 = 8_081;
+/// What the body of either is.
+pub const BODY: &str = "all is well";
 /// A Redis that answers nobody without a password: alive.
 pub const REDIS_LOCKED: u16 = 6_380;
 /// A Redis whose master is gone, and which says so: unwell.
@@ -69,6 +75,7 @@ impl Counterparts {
                 let orphan = ["--replicaof", "127.0.0.1 1", "--replica-serve-stale-data", "no"];
                 place.redis(folder, REDIS_ORPHAN, &orphan)
             })?,
+            place.server("nginx", HTTPS, Place::nginx)?,
             place.server("dovecot", 143, Place::dovecot)?,
             place.server("vsftpd", 21, Place::vsftpd)?,
             place.server("slapd", 389, Place::slapd)?,
@@ -174,6 +181,37 @@ impl Place<'_> {
         redis.args(["--bind", "*", "-::*", "--protected-mode", "no", "--save", ""]);
         redis.arg("--port").arg(port.to_string()).args(arguments);
         Ok(redis)
+    }
+
+    fn nginx(&self, folder: &Path) -> Result<Command> {
+        let (key, certificate) = (folder.join("key"), folder.join("certificate"));
+        let mut made = Command::new("openssl");
+        made.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "3",
+            "-subj",
+            "/CN=www.example.org",
+        ]);
+        run(made.arg("-keyout").arg(&key).arg("-out").arg(&certificate))?;
+        let at = folder.display();
+        let kinds = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let folders: String = kinds.iter().map(|kind| format!("  {kind}_temp_path {at}/{kind};\n")).collect();
+        let text = format!(
+            "daemon off;\nmaster_process off;\nworker_processes 1;\npid {at}/pid;\nevents {{ }}\nhttp {{\n  access_log off;\n\
+             {folders}  server {{\n    listen [::]:{HTTPS} ssl http2 ipv6only=off;\n    listen [::]:{HTTP2} http2 ipv6only=off;\n    \
+             ssl_certificate {certificate};\n    ssl_certificate_key {key};\n    \
+             location / {{ return 200 \"{BODY}\\n\"; }}\n  }}\n}}\n",
+            certificate = certificate.display(),
+            key = key.display(),
+        );
+        let mut nginx = command("nginx", &["-c"], &written(folder, &text)?);
+        nginx.arg("-e").arg(folder.join("log"));
+        Ok(nginx)
     }
 
     fn dovecot(&self, folder: &Path) -> Result<Command> {

@@ -12,6 +12,7 @@ pub mod counterparts;
 pub mod demo;
 pub mod faults;
 pub mod frames;
+pub mod guide;
 pub mod kernel;
 pub mod measure;
 pub mod namespace;

@@ -69,6 +69,8 @@ pub struct ClusterLines {
     pub backup: Option<String>,
     /// Servers of every service with their weights.
     pub servers: Vec<(Machine, u16)>,
+    /// Further keys of the TCP service, as TOML: `check = { http = "/" }`. Empty: the defaults.
+    pub keys: String,
 }
 
 /// The cluster that every topology has.
@@ -129,6 +131,7 @@ impl Topology {
                 primary: nodes[primary].name.clone(),
                 backup: Some(nodes[backup].name.clone()),
                 servers: servers.clone(),
+                keys: String::new(),
             }
         };
         SiteFile {
@@ -186,9 +189,10 @@ impl ClusterLines {
             let _ = writeln!(text, "backup = \"{backup}\"");
         }
         for (port, protocol) in [(HTTP, "tcp"), (ECHO, "udp")] {
+            let keys = if protocol == "tcp" { self.keys.as_str() } else { "" };
             let _ = write!(
                 text,
-                "\n[[cluster.{}.service]]\nport = {port}\nprotocol = \"{protocol}\"\nmethod = \"mac\"\nservers = [\n",
+                "\n[[cluster.{}.service]]\nport = {port}\nprotocol = \"{protocol}\"\nmethod = \"mac\"\n{keys}\nservers = [\n",
                 self.name
             );
             for (server, weight) in &self.servers {

@@ -1,16 +1,19 @@
-//! Every protocol with a real server: conversations over plain sockets.
+//! Every protocol with a real server: conversations over plain sockets, then the daemon by the clients' road.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use geminus_advisor::{Step, Transport, dialogue};
+use geminus_api::{ServerState, ServerStatus};
 use geminus_core::health::{Fault, FaultKind, Good};
 use geminus_core::model::{Advisor, DnsRecord, Http, Protocol};
-use geminus_lab::counterparts::{Counterparts, KNOWN_NAME, REDIS_LOCKED, REDIS_ORPHAN};
-use geminus_lab::site::Site;
+use geminus_lab::balanced::binary_under_test;
+use geminus_lab::balancer::Balancer;
+use geminus_lab::counterparts::{BODY, Counterparts, HTTP2, HTTPS, KNOWN_NAME, REDIS_LOCKED, REDIS_ORPHAN};
+use geminus_lab::site::{CLUSTER, Machine, Site};
 
 /// A server that is busy starting something else has its time.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -71,7 +74,7 @@ fn dns(name: &str) -> Advisor {
 fn every_protocol_finds_a_real_server_well_and_says_why_one_is_not() {
     let site = Site::builder().content_hosts(1).build().unwrap();
     let host = &site.hosts[0];
-    let mut counterparts = Counterparts::start(&site, host).unwrap();
+    let _counterparts = Counterparts::start(&site, host).unwrap();
     let ask = |advisor: &Advisor, protocol, port| {
         let both = LOOPBACK.map(|address| {
             let to = SocketAddr::new(address, port);
@@ -117,5 +120,115 @@ fn every_protocol_finds_a_real_server_well_and_says_why_one_is_not() {
         let fault = ask(&advisor, Protocol::Tcp, port).unwrap_err();
         assert_eq!(fault.kind, FaultKind::Garbage, "{} at {port}: {}", advisor.word(), fault.words);
     }
+}
+
+/// Services of one server each, by port and protocol, with what is checked.
+fn services() -> Vec<(u16, &'static str, String)> {
+    let true_of = |word: &str| format!("{word} = true");
+    vec![
+        (80, "tcp", "http = \"/\", expect = 200, body = \"web1\"".to_owned()),
+        (HTTPS, "tcp", format!("https = \"/\", host = \"www.example.org\", h2 = true, body = \"{BODY}\"")),
+        (HTTP2, "tcp", format!("http = \"/\", h2 = true, body = \"{BODY}\"")),
+        (8_443, "tcp", format!("https = \"/\", port = {HTTPS}, body = \"{BODY}\"")),
+        (9_443, "tcp", format!("tls = true, port = {HTTPS}")),
+        (53, "udp", format!("dns = \"{KNOWN_NAME}\"")),
+        (53, "tcp", format!("dns = \"{KNOWN_NAME}\"")),
+        (25, "tcp", true_of("smtp")),
+        (143, "tcp", true_of("imap")),
+        (110, "tcp", true_of("pop3")),
+        (21, "tcp", true_of("ftp")),
+        (22, "tcp", true_of("ssh")),
+        (389, "tcp", true_of("ldap")),
+        (6_379, "tcp", true_of("redis")),
+        (REDIS_LOCKED, "tcp", true_of("redis")),
+        (5_432, "tcp", true_of("postgres")),
+        (7, "tcp", true_of("ping")),
+        (8, "tcp", "exec = [\"/bin/true\"]".to_owned()),
+        (REDIS_ORPHAN, "tcp", true_of("redis")),
+    ]
+}
+
+fn configuration(dispatcher: &Machine, host: &Machine) -> String {
+    let mut text = format!(
+        "[node.{name}]\naddress = \"{address}\"\ninterface = \"eth0\"\n\n[cluster.shop]\naddresses = [\"{v4}\", \
+         \"{v6}\"]\n",
+        name = dispatcher.name,
+        address = dispatcher.addresses.v4,
+        v4 = CLUSTER.v4,
+        v6 = CLUSTER.v6,
+    );
+    for (port, protocol, check) in services() {
+        let connects = !["ping", "exec"].iter().any(|word| check.starts_with(word));
+        let connect = if connects { ", connect = \"2s\"" } else { "" };
+        text += &format!(
+            "\n[[cluster.shop.service]]\nport = {port}\nprotocol = \"{protocol}\"\n\
+             check = {{ {check}, interval = \"500ms\", timeout = \"4s\"{connect} }}\n\
+             servers = [{{ name = \"{name}\", address = \"{address}\" }}]\n",
+            name = host.name,
+            address = host.addresses.v4,
+        );
+    }
+    text
+}
+
+/// The one server of each service, with its port.
+fn servers(balancer: &Balancer) -> Vec<(String, ServerStatus)> {
+    let status = balancer.status().unwrap();
+    let services = status.clusters.into_iter().flat_map(|cluster| cluster.services);
+    services
+        .map(|service| (format!("{} {}", service.ports, service.protocol), service.servers[0].clone()))
+        .collect()
+}
+
+fn wait_until(
+    balancer: &Balancer,
+    what: &str,
+    is_so: impl Fn(&str, &ServerStatus) -> bool,
+) -> Vec<(String, ServerStatus)> {
+    let begun = Instant::now();
+    loop {
+        let seen = servers(balancer);
+        let not: Vec<_> = seen.iter().filter(|(service, server)| !is_so(service, server)).collect();
+        if not.is_empty() {
+            return seen;
+        }
+        assert!(begun.elapsed() < 3 * PATIENCE, "not {what}: {not:#?}\n{}", balancer.last_words());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn the_daemon_checks_every_protocol_by_the_clients_road() {
+    let site = Site::builder().content_hosts(1).build().unwrap();
+    let (dispatcher, host) = (&site.dispatchers[0], &site.hosts[0]);
+    let mut counterparts = Counterparts::start(&site, host).unwrap();
+    let text = configuration(dispatcher, host);
+    let mut balancer = Balancer::on(&site, &binary_under_test().unwrap(), dispatcher, &text).unwrap();
+    balancer.set_up_host(host).unwrap();
+    balancer.start().unwrap();
+    let orphan = format!("{REDIS_ORPHAN} tcp");
+    let seen = wait_until(&balancer, "as they should be", |service, server| {
+        let check = server.check.as_ref().expect("every one is checked");
+        let unwell = || server.because.as_ref().is_some_and(|because| because.contains("MASTERDOWN"));
+        if service == orphan {
+            unwell()
+        } else {
+            server.state == ServerState::Up && check.latency_ms.is_some()
+        }
+    });
+    assert_eq!(seen.len(), services().len());
+    for (service, server) in &seen {
+        let check = server.check.as_ref().unwrap();
+        assert_eq!(check.via, if check.advisor == "exec" { "server" } else { "path" }, "{service}");
+        let shows = ["https", "tls"].contains(&check.advisor.as_str());
+        assert_eq!(
+            check.certificate_days.is_some_and(|days| (2.0..=3.0).contains(&days)),
+            shows,
+            "{service}: {check:?}"
+        );
+    }
     counterparts.stop("postgres").unwrap();
+    wait_until(&balancer, "found without its postgres", |service, server| {
+        service != "5432 tcp" || server.because.as_ref().is_some_and(|because| because.contains("refused"))
+    });
 }

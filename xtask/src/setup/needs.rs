@@ -20,7 +20,7 @@ pub(crate) struct Program {
 }
 
 /// Every program that the lab, the demo and the benchmarks start.
-pub(crate) const PROGRAMS: [Program; 19] = [
+pub(crate) const PROGRAMS: [Program; 20] = [
     Program { name: "ip", why: "makes the lab's namespaces and links", package: IPROUTE },
     Program { name: "bridge", why: "shows what the lab's switches learnt", package: IPROUTE },
     Program {
@@ -50,6 +50,11 @@ pub(crate) const PROGRAMS: [Program; 19] = [
         name: "keepalived",
         why: "is what takeovers are measured beside",
         package: Package::everywhere("keepalived"),
+    },
+    Program {
+        name: "openssl",
+        why: "makes the certificate of the nginx that advisors are tried on",
+        package: Package::everywhere("openssl"),
     },
     Program {
         name: "unbound",

@@ -340,7 +340,7 @@ mod tests {
             "cycle of the manager 2000 ms -> 1000 ms".to_owned(),
             "proportions of the manager 20/10/40/30 -> 100/0/0/0".to_owned(),
             "sensitivity of the manager 5 % -> 1 %".to_owned(),
-            "smoothing of the manager 150 -> 100".to_owned(),
+            "smoothing of the manager 200 -> 100".to_owned(),
             "bound of the manager 10 -> 2".to_owned(),
             "agents heard yes -> no".to_owned(),
             "port of agents 4871 -> 4000".to_owned(),

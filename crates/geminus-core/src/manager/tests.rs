@@ -248,3 +248,12 @@ fn a_weight_of_an_earlier_life_is_gone_on_from() {
         last.weights.iter().map(|of| of.weight).collect::<Vec<_>>()
     );
 }
+
+#[test]
+fn a_file_that_says_nothing_of_the_manager_has_the_defaults_that_these_laws_are_proved_with() {
+    let text = "[node.alpha]\naddress = \"198.51.100.11\"\ninterface = \"eth0\"\n[cluster.shop]\n\
+                addresses = [\"198.51.100.80\"]\n[[cluster.shop.service]]\nport = 80\n\
+                servers = [{ address = \"198.51.100.21\" }]\n";
+    let site = crate::config::parse(text, "site.toml").expect("the smallest useful file");
+    assert_eq!(site.manager, defaults());
+}

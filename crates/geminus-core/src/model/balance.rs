@@ -341,8 +341,8 @@ pub struct Manager {
     pub proportions: [u8; 4],
     /// Percent that a weight must differ by before it is changed. Default 5, 0 to 100.
     pub sensitivity: u8,
-    /// Hundredths: of the way from the old weight to the new, how slowly it is gone: 100 is at once, 150 two thirds.
-    /// Default 150, 100 to 1 000.
+    /// Hundredths: of the way from the old weight to the new, how slowly it is gone: 100 is at once, 200 half.
+    /// Default 200, 100 to 1 000.
     pub smoothing: u16,
     /// A managed weight stays between the configured one divided and multiplied by this. Default 10, 1 to 100.
     pub bound: u16,

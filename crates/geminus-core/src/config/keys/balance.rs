@@ -77,10 +77,10 @@ pub(super) static MANAGER: Table = Table {
         Key {
             name: "smoothing",
             kind: Kind::Integer { min: 100, max: 1000 },
-            presence: Presence::Default(Literal::Integer(150)),
-            doc: "How slowly a weight goes from the old value to the new, in hundredths: 100 is at once, 150 two thirds of \
+            presence: Presence::Default(Literal::Integer(200)),
+            doc: "How slowly a weight goes from the old value to the new, in hundredths: 100 is at once, 200 half of \
                   the way in each cycle.",
-            example: "smoothing = 150",
+            example: "smoothing = 200",
             also: &["smooth", "smoothing_index"],
         },
         Key {

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use geminus_core::model::{Affinity, Method, Select, Service, Site};
+use geminus_core::model::{Affinity, Check, Method, Select, Service, Site};
 use geminus_core::plan;
 use serde::Serialize;
 
@@ -37,7 +37,7 @@ pub(crate) struct Dispatcher {
 }
 
 /// One service of one cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Line {
     pub(crate) cluster: String,
     pub(crate) addresses: Vec<IpAddr>,
@@ -48,10 +48,34 @@ pub(crate) struct Line {
     pub(crate) method: &'static str,
     pub(crate) select: &'static str,
     pub(crate) affinity: Option<String>,
+    /// How its servers are checked; none: they are not.
+    pub(crate) check: Option<Checked>,
+    /// What becomes of the flows of a server that is down.
+    pub(crate) on_down: &'static str,
+    /// Who sets the weights.
+    pub(crate) weights: &'static str,
+    /// Names of its further pools.
+    pub(crate) pools: Vec<String>,
+    /// Rules that choose between them.
+    pub(crate) rules: usize,
     pub(crate) ring_slots: u32,
+    /// Servers of all its pools.
     pub(crate) servers: usize,
     /// Servers of weight 0: they get no new flow.
     pub(crate) idle_servers: usize,
+}
+
+/// How the servers of a service are checked.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Checked {
+    pub(crate) advisor: &'static str,
+    pub(crate) via: &'static str,
+    /// The port that is asked; none: the service's.
+    pub(crate) port: Option<u16>,
+    /// Seconds between checks while nothing changes.
+    pub(crate) interval: f64,
+    pub(crate) fall: u32,
+    pub(crate) rise: u32,
 }
 
 /// Kernel memory of the tables, bytes, and the entries that the configuration chooses.
@@ -121,6 +145,11 @@ fn line(service: &Service) -> Line {
             Select::LeastConnections => "least-connections",
         },
         affinity: service.affinity.as_ref().map(affinity),
+        check: service.check.as_ref().map(checked),
+        on_down: service.on_down.word(),
+        weights: if service.managed { "managed" } else { "fixed" },
+        pools: service.pools.clone(),
+        rules: service.rules.len(),
         ring_slots: service.ring_slots,
         servers: service.servers.len(),
         idle_servers: service.servers.iter().filter(|server| server.weight == 0).count(),
@@ -128,8 +157,20 @@ fn line(service: &Service) -> Line {
 }
 
 fn affinity(affinity: &Affinity) -> String {
-    let Affinity { prefix4, prefix6, timeout, .. } = affinity;
-    format!("source/{prefix4},{prefix6},{}", span(timeout.as_secs_f64()))
+    let Affinity { prefix4, prefix6, timeout, group } = affinity;
+    let group = group.iter().map(|group| format!(",{group}")).collect::<String>();
+    format!("source/{prefix4},{prefix6},{}{group}", span(timeout.as_secs_f64()))
+}
+
+fn checked(check: &Check) -> Checked {
+    Checked {
+        advisor: check.advisor.word(),
+        via: check.via.word(),
+        port: check.port,
+        interval: check.interval.as_secs_f64(),
+        fall: check.fall,
+        rise: check.rise,
+    }
 }
 
 fn memory(site: &Site, cpus: u32) -> Memory {

@@ -114,6 +114,8 @@ fn services(services: &[Line], look: Look) -> Table {
         ("SERVICE", Align::Left),
         ("METHOD", Align::Left),
         ("SELECT", Align::Left),
+        ("CHECK", Align::Left),
+        ("WEIGHTS", Align::Left),
         ("AFFINITY", Align::Left),
         ("SERVERS", Align::Right),
         ("RING", Align::Right),
@@ -128,6 +130,8 @@ fn services(services: &[Line], look: Look) -> Table {
             format!("{}/{}", service.protocol, service.ports).into(),
             service.method.into(),
             service.select.into(),
+            check(service),
+            service.weights.into(),
             service.affinity.clone().unwrap_or_default().into(),
             servers(service, look),
             look.count(service.ring_slots.into()).into(),
@@ -137,6 +141,14 @@ fn services(services: &[Line], look: Look) -> Table {
         ]);
     }
     table
+}
+
+/// The advisor and how often it asks.
+fn check(service: &Line) -> Cell {
+    match &service.check {
+        None => Cell::new(Tone::Faint, "none"),
+        Some(check) => format!("{} {}", check.advisor, span(check.interval)).into(),
+    }
 }
 
 /// How many servers, and of how many where some have weight 0.
