@@ -55,12 +55,14 @@ pub fn steps(guide: &str) -> Result<Vec<Step>> {
     let mut steps: Vec<Step> = Vec::new();
     let mut lines = guide.lines().zip(1..);
     while let Some((head, line)) = lines.next() {
-        let Some(words) = head.strip_prefix("```").map(|words| words.split_whitespace().collect::<Vec<_>>()) else {
+        let Some(words) = head.strip_prefix("```").map(|words| words.split_whitespace().collect::<Vec<_>>())
+        else {
             continue;
         };
         let mut body = String::new();
         loop {
-            let (inside, _) = lines.next().with_context(|| format!("the fence of line {line} does not end"))?;
+            let (inside, _) =
+                lines.next().with_context(|| format!("the fence of line {line} does not end"))?;
             if inside == "```" {
                 break;
             }
@@ -115,7 +117,10 @@ impl Stage {
         let folder = site.folder().to_owned();
         let programs = folder.join("programs");
         std::fs::create_dir_all(&programs)?;
-        symlink(binary.canonicalize().context("build it with `cargo build --release -p geminus`")?, programs.join("geminus"))?;
+        symlink(
+            binary.canonicalize().context("build it with `cargo build --release -p geminus`")?,
+            programs.join("geminus"),
+        )?;
         let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
         let mut stage = Self { stays: Vec::new(), machines: BTreeMap::new(), path, folder, site };
         let client = Machine {
@@ -153,7 +158,12 @@ impl Stage {
         let keeper = Process::start(&machine.namespace, &mut command, &log, &self.site.ledger())?;
         let begun = Instant::now();
         while !ready.exists() {
-            ensure!(keeper.ended()?.is_none(), "no view of the files for {}: {}", machine.name, keeper.log().trim());
+            ensure!(
+                keeper.ended()?.is_none(),
+                "no view of the files for {}: {}",
+                machine.name,
+                keeper.log().trim()
+            );
             ensure!(begun.elapsed() < PATIENCE, "no view of the files for {} in time", machine.name);
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -219,7 +229,8 @@ impl Stage {
     fn typed(&self, machine: &str, script: &str) -> Result<String> {
         let (mut command, desk) = self.command(machine, script)?;
         let output = desk.machine.namespace.inside(|| Ok(command.output()?))?;
-        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let said =
+            format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         ensure!(output.status.success(), "`{}` ended with {}: {}", script.trim(), output.status, said.trim());
         Ok(said)
     }

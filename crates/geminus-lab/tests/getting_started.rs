@@ -1,5 +1,9 @@
 //! The guide for new users, done by the letter.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails, and figures are told")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and figures are told"
+)]
 
 use std::time::Instant;
 
