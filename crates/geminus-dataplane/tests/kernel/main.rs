@@ -5,5 +5,6 @@ mod differential;
 mod fixtures;
 mod home;
 mod probe;
+mod probe_attach;
 mod twin;
 mod verifier;
