@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 
-use crate::site::{CLUSTER, Family, Site};
+use crate::site::{self, CLUSTER, Family, Site};
 
 /// Packets and their bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Carried {
 /// # Errors
 /// When nftables is missing.
 pub fn count_in_switch(site: &Site) -> Result<()> {
-    let rules: String = site.dispatchers.iter().map(|dispatcher| rules_at(&dispatcher.name)).collect();
+    let rules: String = site.dispatchers.iter().map(rules_at).collect();
     site.switch.feed("nft", &["-f", "-"], &table(&rules)).map(drop)
 }
 
@@ -116,14 +116,22 @@ fn table(rules: &str) -> String {
     text
 }
 
-fn rules_at(port: &str) -> String {
+/// What a server answers the dispatcher's own checks is no client's reply.
+fn rules_at(dispatcher: &site::Machine) -> String {
+    let port = &dispatcher.name;
     let mut text = String::new();
     for family in Family::BOTH {
         let (from, to, suffix) = (source(family), destination(family), suffix(family));
+        let own = dispatcher.addresses.of(family);
+        let word = match family {
+            Family::V4 => "ip",
+            Family::V6 => "ip6",
+        };
+        let from_clients_view = format!("{from} {word} daddr != {own}");
         for (direction, what, name) in [
             ("oifname", &to, "requests_in"),
             ("iifname", &to, "requests_out"),
-            ("oifname", &from, "replies_in"),
+            ("oifname", &from_clients_view, "replies_in"),
             ("iifname", &from, "replies_out"),
         ] {
             let _ = writeln!(text, "    {direction} \"{port}\" {what} counter name {name}_{suffix}");

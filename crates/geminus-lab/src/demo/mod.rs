@@ -7,6 +7,7 @@ mod scenes;
 mod screen;
 mod stage;
 mod story;
+mod wards;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -22,6 +23,7 @@ use acts::Act;
 use scenes::Scene;
 use screen::Screen;
 use stage::Stage;
+use wards::Ward;
 
 /// What the demonstration shows and where it writes.
 #[derive(Debug, Clone)]
@@ -54,6 +56,12 @@ pub fn run(options: &Options) -> Result<bool> {
     }
     let mut story = stage.end(promises)?;
     let begun = Instant::now();
+    for ward in Ward::ALL {
+        screen.begins(ward.title());
+        let promise = ward.play(options);
+        screen.ends(&promise);
+        story.add(promise, None);
+    }
     screen.twins();
     for act in Act::ALL {
         screen.begins(act.title());
