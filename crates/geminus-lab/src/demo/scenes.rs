@@ -20,8 +20,8 @@ use super::story::{Restart, Share};
 const DRAINED: &str = "web2";
 /// Resident memory that a daemon may have besides tables.
 const MEMORY: u64 = 20 << 20;
-/// Share of a processor that an idle daemon may use.
-const IDLE: f64 = 0.003;
+/// Share of a processor that an idle daemon may use, its checks included: two a second of each server.
+const IDLE: f64 = 0.01;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scene {
