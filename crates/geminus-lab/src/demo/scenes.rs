@@ -19,7 +19,7 @@ use super::story::{Restart, Share};
 /// The server that is drained.
 const DRAINED: &str = "web2";
 /// Resident memory that a daemon may have besides tables.
-const MEMORY: u64 = 20 << 20;
+const MEMORY: u64 = 32 << 20;
 /// Share of a processor that an idle daemon may use, its checks included: two a second of each server.
 const IDLE: f64 = 0.01;
 
