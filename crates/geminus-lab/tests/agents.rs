@@ -176,7 +176,7 @@ fn noise(twins: &Twins, to: Twin, count: usize) -> Vec<Vec<u8>> {
         let mut payload: Vec<u8> =
             (0..120 + chance.below(800)).map(|_| (chance.number() >> 32) as u8).collect();
         // Two of three have a good head: the name of the host, a session, a counter.
-        if at % 3 > 0 {
+        if !at.is_multiple_of(3) {
             payload[..8].copy_from_slice(b"GEMA\x01\x01\0\0");
             payload[36..52].copy_from_slice(&from.addresses.v4.to_ipv6_mapped().octets());
         }
