@@ -48,9 +48,10 @@ pub(super) const FAREWELL_BYTES: usize = 16 * 1_024;
 /// How long a look waits for an answer of any kind.
 pub(super) const LOOK: Duration = Duration::from_millis(1_000);
 
-/// How long a look waits for somebody to claim an address, and how often it asks.
-pub(super) const CLAIM: Duration = Duration::from_millis(300);
-/// See [`CLAIM`].
+/// How long a look waits for somebody to claim an address before it asks again.
+pub(super) const CLAIM: Duration = Duration::from_millis(100);
+
+/// How often it asks where something fails; where all is well, once: it comes again soon.
 pub(super) const CLAIM_QUESTIONS: u32 = 3;
 
 /// Bytes that are kept of what a program says.

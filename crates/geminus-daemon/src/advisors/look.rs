@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 pub(super) use self::claims::Claims;
 use self::judge::{Heard, Seen, judge};
-use super::bounds::LOOK;
+use super::bounds::{CLAIM_QUESTIONS, LOOK};
 use super::check::check;
 use super::road::Means;
 use super::{Place, Way};
@@ -24,14 +24,14 @@ pub(super) async fn look(means: &Means, question: &Question, way: &Way) -> Diagn
     let Question { target, by, failed } = question;
     let until = Instant::now() + LOOK;
     if !failed {
-        let answers_arp = claimed(means, target.server, *by, way).await;
+        let answers_arp = claimed(means, target.server, *by, way, 1).await;
         return if answers_arp { Diagnosis::AnswersArp } else { Diagnosis::Nothing };
     }
     let echo = async |by| echoes(means, target.server, by, way, until).await;
     let service = async |by| service(means, target, by, way, until).await;
     let (answers_arp, has_host, echo_by_road, echo_plain, by_road, plain) = tokio::join!(
-        claimed(means, target.server, *by, way),
-        claimed(means, target.server, target.server, way),
+        claimed(means, target.server, *by, way, CLAIM_QUESTIONS),
+        claimed(means, target.server, target.server, way, CLAIM_QUESTIONS),
         echo(Some(*by)),
         echo(None),
         service(Some(*by)),
@@ -47,14 +47,14 @@ pub(super) async fn look(means: &Means, question: &Question, way: &Way) -> Diagn
     })
 }
 
-/// Whether the server's host claims an address when it is asked for it.
-async fn claimed(means: &Means, server: IpAddr, address: IpAddr, way: &Way) -> bool {
-    let Place::Link { index, macs: Some([own, theirs]), .. } = way.place else { return false };
+/// Whether the server's host claims an address when it is asked for it, so many times.
+async fn claimed(means: &Means, server: IpAddr, address: IpAddr, way: &Way, times: u32) -> bool {
+    let Place::Link { index, macs: Some(macs), .. } = way.place else { return false };
     // A dispatcher answers for the addresses that it is active for: that is its task.
     if way.is_dispatcher && address != server {
         return false;
     }
-    means.claims.ask(index, own, theirs, server, address).await
+    means.claims.ask(index, macs, server, address, times).await
 }
 
 async fn echoes(

@@ -19,6 +19,7 @@ use super::look::Claims;
 use super::tls::Tls;
 use super::words::{fault, of_socket, own};
 use super::{Place, Way};
+use crate::kernel::give_memory_back;
 
 /// Packets of a check by the clients' road get no further than the next host: one that does not have the cluster address
 /// and forwards what is not its own sends nothing back to the dispatchers, from where it could reach another server.
@@ -120,7 +121,11 @@ impl Means {
         }
         let attached = match &mut *probes {
             Some(probes) => probes.attach(interface),
-            none => Probes::load().and_then(|loaded| none.insert(loaded).attach(interface)),
+            none => Probes::load().and_then(|loaded| {
+                // What it took to read the programs is many times what they take.
+                give_memory_back();
+                none.insert(loaded).attach(interface)
+            }),
         };
         if let Err(error) = attached {
             let cause = error.to_string();
@@ -171,8 +176,8 @@ impl Aim {
     }
 
     fn socket(&self, kind: Type, protocol: Protocol) -> io::Result<Socket> {
-        let socket = Socket::new(Domain::for_address((self.address, 0).into()), kind, Some(protocol))?;
-        socket.set_nonblocking(true)?;
+        let domain = Domain::for_address((self.address, 0).into());
+        let socket = Socket::new_raw(domain, kind.nonblocking().cloexec(), Some(protocol))?;
         socket.set_recv_buffer_size(RECEIVED)?;
         if let Road::Clients(slot) = &self.road {
             mark(SockRef::from(&socket), self.address, slot.mark())?;

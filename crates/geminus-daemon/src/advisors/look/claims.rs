@@ -1,6 +1,6 @@
 //! Who claims an address when asked for it: ARP and neighbour solicitation, to one host alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::{IpAddr, UdpSocket};
 use std::rc::Rc;
@@ -10,13 +10,14 @@ use geminus_core::director::{Claim, Input};
 use geminus_core::neighbour::Mac;
 use tokio::sync::oneshot;
 use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 
-use crate::advisors::bounds::{CLAIM, CLAIM_QUESTIONS};
+use crate::advisors::bounds::CLAIM;
 use crate::kernel::LinkSocket;
 
 /// Somebody who waits for a claim.
 struct Waiter {
+    number: u64,
     address: IpAddr,
     mac: Mac,
     claimed: oneshot::Sender<()>,
@@ -27,31 +28,45 @@ struct Waiter {
 pub(in crate::advisors) struct Claims {
     socket: RefCell<Option<Rc<LinkSocket>>>,
     waiting: Rc<RefCell<Vec<Waiter>>>,
+    last: Cell<u64>,
+}
+
+/// Waits no more when it is dropped.
+struct Turn<'a> {
+    waiting: &'a RefCell<Vec<Waiter>>,
+    number: u64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.waiting.borrow_mut().retain(|waiter| waiter.number != self.number);
+    }
 }
 
 impl Claims {
-    /// Whether the host with this hardware address claims `address`, asked a few times by `interface`.
+    /// Whether the host with this hardware address claims `address`, asked so many times by `interface`.
     pub(super) async fn ask(
         &self,
         interface: u32,
-        own: Mac,
-        theirs: Mac,
+        [own, theirs]: [Mac; 2],
         server: IpAddr,
         address: IpAddr,
+        times: u32,
     ) -> bool {
         let (Ok(socket), Some(source)) = (self.socket(), source_to(server)) else { return false };
         let Some(question) = question(source, own, address, Some(theirs)) else { return false };
         let (claimed, mut claim) = oneshot::channel();
-        self.waiting.borrow_mut().push(Waiter { address, mac: theirs, claimed });
-        let until = Instant::now() + CLAIM;
-        for _ in 0..CLAIM_QUESTIONS {
+        let number = self.last.get().wrapping_add(1);
+        self.last.set(number);
+        self.waiting.borrow_mut().push(Waiter { number, address, mac: theirs, claimed });
+        let _turn = Turn { waiting: &self.waiting, number };
+        for _ in 0..times {
             socket.send(interface, &question);
-            match timeout(CLAIM / CLAIM_QUESTIONS, &mut claim).await {
-                Ok(came) => return came.is_ok(),
-                Err(_) => continue,
+            if let Ok(came) = timeout(CLAIM, &mut claim).await {
+                return came.is_ok();
             }
         }
-        timeout_at(until, claim).await.is_ok_and(|came| came.is_ok())
+        false
     }
 
     fn socket(&self) -> io::Result<Rc<LinkSocket>> {
@@ -77,16 +92,12 @@ async fn hear(socket: Rc<LinkSocket>, waiting: Rc<RefCell<Vec<Waiter>>>) {
     }
 }
 
-/// Tells whoever waits for it, and forgets who waits no more.
+/// Tells whoever waits for it.
 fn answer(waiting: &mut Vec<Waiter>, claim: Claim) {
-    let all = std::mem::take(waiting);
-    for waiter in all.into_iter().filter(|waiter| !waiter.claimed.is_closed()) {
-        if waiter.address == claim.address && waiter.mac == claim.mac {
-            // It gave up just now.
-            let _ = waiter.claimed.send(());
-        } else {
-            waiting.push(waiter);
-        }
+    let waits = |waiter: &mut Waiter| waiter.address == claim.address && waiter.mac == claim.mac;
+    for waiter in waiting.extract_if(.., waits) {
+        // It gave up just now.
+        let _ = waiter.claimed.send(());
     }
 }
 
