@@ -208,6 +208,7 @@ const TABLE: &[Row] = &[
     Row {
         name: "geminus-bench",
         members: &[
+            ("geminus-api", "the answers that it reads"),
             ("geminus-core", "rings and plans of the sizes that it measures"),
             ("geminus-dataplane", "the program that it measures"),
             ("geminus-lab", "the namespaces and the traffic of the pipeline"),

@@ -238,7 +238,7 @@ fn upheaval(binary: &Path) -> Result<Upheaval> {
 }
 
 /// Resident bytes of a process in every mapping that is not a BPF table.
-fn resident_besides_tables(pid: u32) -> Result<u64> {
+pub(crate) fn resident_besides_tables(pid: u32) -> Result<u64> {
     let maps = fs::read_to_string(format!("/proc/{pid}/smaps")).context("the daemon is gone")?;
     let mut table = false;
     let mut kibibytes = 0;

@@ -1,11 +1,12 @@
 //! `geminus-bench`: what Geminus costs.
 //!
-//! Three parts: one packet by test-run ([`packet`]), packets on a line of veth pairs ([`mod@line`]), and the real binary
-//! ([`control`]). Each gives figures; [`report`] weighs them against what was promised and writes them down.
+//! Four parts: one packet by test-run ([`packet`]), packets on a line of veth pairs ([`mod@line`]), the real binary
+//! ([`control`]), and what its checks take ([`checks`]). Each gives figures; [`report`] weighs them against what was promised and writes them down.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures are for the terminal")]
 
 #[path = "../../geminus-ebpf-bench/src/case.rs"]
 mod case;
+mod checks;
 mod control;
 mod feeder;
 mod figure;
@@ -65,6 +66,8 @@ enum Part {
     Line,
     /// The daemon and `check`.
     Control,
+    /// A thousand servers checked each second.
+    Checks,
 }
 
 fn main() -> ExitCode {
@@ -98,6 +101,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Control) {
         report.control = Some(first(None, || control::measure(&arguments.geminus, tell))?);
+    }
+    if wanted(Part::Checks) {
+        report.checks = Some(first(None, || checks::measure(&arguments.geminus, tell))?);
     }
     print!("{}", report.for_terminal());
     if let Some(file) = &arguments.write {

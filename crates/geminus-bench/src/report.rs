@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::control::Figures;
 use crate::machine::Machine;
 use crate::stage::Memory;
-use crate::{line, packet, path};
+use crate::{checks, line, packet, path};
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
@@ -17,6 +17,7 @@ pub(crate) struct Report {
     pub(crate) memory: Option<Memory>,
     pub(crate) line: Vec<line::Row>,
     pub(crate) control: Option<Figures>,
+    pub(crate) checks: Option<checks::Figures>,
 }
 
 /// A promised figure.
@@ -32,7 +33,7 @@ struct Promise {
 
 impl Report {
     pub(crate) fn new(machine: Machine) -> Self {
-        Self { machine, packet: Vec::new(), memory: None, line: Vec::new(), control: None }
+        Self { machine, packet: Vec::new(), memory: None, line: Vec::new(), control: None, checks: None }
     }
 
     /// What a terminal shows.
@@ -110,6 +111,9 @@ impl Report {
         }
         if let Some(control) = &self.control {
             promises.extend(of_control(control));
+        }
+        if let Some(checks) = &self.checks {
+            promises.extend(of_checks(checks));
         }
         promises
     }
@@ -344,6 +348,34 @@ fn of_control(control: &Figures) -> [Promise; 6] {
     ]
 }
 
+fn of_checks(figures: &checks::Figures) -> [Promise; 3] {
+    let of = |what: &str, most, measured, unit, beside| Promise {
+        what: format!("1 000 servers checked each second: {what}"),
+        most,
+        measured,
+        unit,
+        beside,
+    };
+    let without = figures.unchecked;
+    [
+        of("CPU", 15.0, figures.checked.cpu, "% of a core", format!("{} without checks", short(without.cpu))),
+        of(
+            "resident besides tables",
+            64.0,
+            mebibytes(figures.checked.resident),
+            "MiB",
+            format!("{} without checks", short(mebibytes(without.resident))),
+        ),
+        of(
+            "the busiest 10 ms",
+            3.0,
+            figures.busiest,
+            "times the mean",
+            format!("{} checks a second", short(figures.per_second)),
+        ),
+    ]
+}
+
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
@@ -426,5 +458,9 @@ file, loading and verifying the program, making the tables, building a thousand 
 cluster answers an echo. Five times each, the daemon killed and its tables removed in between; ten times for `weight`.
 Restarts are half `kill -9`, half SIGTERM under `--detach`; each is followed by a reload by verb and one by signal, each with
 another weight, while numbered UDP packets go through the dispatcher in both families and come back from the content hosts.
+
+**Checks.** A thousand IPv6 addresses of one content host are the servers of ten services, each checked by a TCP handshake each
+second by the clients' road, and looked at every few seconds for who answers for the cluster address; nothing else happens. The
+host notes when each check comes. The same site without checks stands beside it.
 
 ";

@@ -1,0 +1,218 @@
+//! What checks take: a thousand servers, each asked once a second by the clients' road.
+
+use std::fmt::Write as _;
+use std::net::{Ipv6Addr, TcpListener};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use geminus_api::ServerState;
+use geminus_lab::balancer::{Balancer, Wanted};
+use geminus_lab::measure::Usage;
+use geminus_lab::site::{CLUSTER, Machine, Site};
+use serde::Serialize;
+
+use crate::control::resident_besides_tables;
+
+/// Servers, each an address of one content host, in services of a hundred.
+const SERVERS: u32 = 1000;
+const PER_SERVICE: u32 = 100;
+const FIRST_PORT: u32 = 9000;
+/// How long the daemon is watched, and how long it may settle before.
+const WATCHED: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(6);
+/// How long every server may take to be up.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Checks of so short a time stand beside each other.
+const SLOT: Duration = Duration::from_millis(10);
+
+/// What checks of a thousand servers take.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Figures {
+    pub(crate) checked: Daemon,
+    /// The same site, nobody checks.
+    pub(crate) unchecked: Daemon,
+    /// Checks that came to the servers each second.
+    pub(crate) per_second: f64,
+    /// The most that came within 10 ms, as a multiple of their mean.
+    pub(crate) busiest: f64,
+}
+
+/// A daemon that has nothing else to do.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Daemon {
+    /// Share of one core, per cent.
+    pub(crate) cpu: f64,
+    /// Resident memory besides tables, bytes.
+    pub(crate) resident: u64,
+}
+
+/// Measures the binary.
+pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
+    let site = Site::builder().content_hosts(1).build()?;
+    let host = &site.hosts[0];
+    let addresses: String = (0..SERVERS)
+        .map(|server| format!("addr add {}/64 dev eth0 nodad\n", server_address(server)))
+        .collect();
+    host.namespace.ip(&addresses)?;
+    let mut balancer = Balancer::prepare(&site, binary, &Wanted::of(&site))?;
+    balancer.set_up_host(host)?;
+    let doors = Doors::open(host)?;
+
+    balancer.write(&configuration(&site, "{ none = true }"))?;
+    balancer.start()?;
+    let unchecked = watch(&balancer)?;
+    balancer.stop()?;
+    say("checks: without");
+
+    balancer.write(&configuration(&site, "{ tcp = true, interval = \"1s\" }"))?;
+    balancer.start()?;
+    all_up(&balancer)?;
+    sleep(SETTLE);
+    doors.forget();
+    let checked = watch(&balancer)?;
+    let arrivals = doors.close();
+    balancer.stop()?;
+    say("checks: a thousand each second");
+    let per_second = arrivals.len() as f64 / WATCHED.as_secs_f64();
+    ensure!(
+        per_second >= f64::from(SERVERS) * 0.9,
+        "{per_second} checks came each second of {SERVERS} that were to: {}",
+        balancer.log()
+    );
+    Ok(Figures { checked, unchecked, per_second, busiest: busiest(&arrivals) })
+}
+
+/// What the running daemon takes.
+fn watch(balancer: &Balancer) -> Result<Daemon> {
+    let pid = balancer.process()?.pid();
+    let (before, begun) = (Usage::of(pid)?, Instant::now());
+    sleep(WATCHED);
+    let used = Usage::of(pid)?.cpu.saturating_sub(before.cpu);
+    let cpu = used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
+    Ok(Daemon { cpu, resident: resident_besides_tables(pid)? })
+}
+
+/// Waits until every server has answered a check.
+fn all_up(balancer: &Balancer) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let shown = balancer.servers()?;
+        let up = shown.servers.iter().filter(|row| row.server.state == ServerState::Up).count();
+        if up == SERVERS as usize {
+            return Ok(());
+        }
+        ensure!(
+            begun.elapsed() < PATIENCE,
+            "{up} of {SERVERS} servers are up after {PATIENCE:?}: {}",
+            balancer.log()
+        );
+        sleep(Duration::from_millis(200));
+    }
+}
+
+/// The ports of all services on the content host, and when somebody came.
+struct Doors {
+    shut: Arc<AtomicBool>,
+    since: Arc<Mutex<Vec<Instant>>>,
+    keepers: Vec<JoinHandle<()>>,
+}
+
+impl Doors {
+    fn open(host: &Machine) -> Result<Self> {
+        let shut = Arc::new(AtomicBool::new(false));
+        let since = Arc::default();
+        let mut doors = Self { shut, since, keepers: Vec::new() };
+        for service in 0..SERVERS / PER_SERVICE {
+            let port = u16::try_from(FIRST_PORT + service)?;
+            let listener = host.namespace.inside(|| {
+                TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).context("the content host cannot listen")
+            })?;
+            listener.set_nonblocking(true)?;
+            let (shut, since) = (Arc::clone(&doors.shut), Arc::clone(&doors.since));
+            doors.keepers.push(std::thread::spawn(move || {
+                while !shut.load(Ordering::Relaxed) {
+                    match listener.accept() {
+                        Ok(_) => {
+                            since.lock().expect("nobody panics with it").push(Instant::now());
+                        }
+                        Err(_) => sleep(Duration::from_millis(1)),
+                    }
+                }
+            }));
+        }
+        Ok(doors)
+    }
+
+    /// Forgets who came so far.
+    fn forget(&self) {
+        self.since.lock().expect("nobody panics with it").clear();
+    }
+
+    /// When somebody came, in order.
+    fn close(self) -> Vec<Instant> {
+        self.shut.store(true, Ordering::Relaxed);
+        for keeper in self.keepers {
+            // A panic there has already been printed.
+            let _ = keeper.join();
+        }
+        let mut since = std::mem::take(&mut *self.since.lock().expect("nobody panics with it"));
+        since.sort_unstable();
+        since
+    }
+}
+
+/// The most arrivals of a slot over their mean.
+fn busiest(arrivals: &[Instant]) -> f64 {
+    let (Some(first), Some(last)) = (arrivals.first(), arrivals.last()) else { return f64::NAN };
+    let slot = |at: &Instant| (at.duration_since(*first).as_micros() / SLOT.as_micros()) as usize;
+    let mut slots = vec![0_u32; slot(last) + 1];
+    for at in arrivals {
+        slots[slot(at)] += 1;
+    }
+    let most = slots.iter().copied().max().unwrap_or_default();
+    f64::from(most) * slots.len() as f64 / arrivals.len() as f64
+}
+
+fn server_address(server: u32) -> String {
+    format!("2001:db8:1::d:{server:x}")
+}
+
+fn configuration(site: &Site, check: &str) -> String {
+    let node = &site.dispatchers[0];
+    let mut text = format!(
+        "[node.{name}]\naddress = \"{address}\"\ninterface = \"eth0\"\n\n[cluster.shop]\naddresses = [\"{v6}\"]\nprimary = \"{name}\"\n",
+        name = node.name,
+        address = node.addresses.v4,
+        v6 = CLUSTER.v6,
+    );
+    for server in 0..SERVERS {
+        if server % PER_SERVICE == 0 {
+            let port = FIRST_PORT + server / PER_SERVICE;
+            let _ = writeln!(text, "\n[[cluster.shop.service]]\nport = {port}\ncheck = {check}\nservers = [");
+        }
+        let address = server_address(server);
+        let _ = writeln!(text, "  {{ name = \"s{server}\", address = \"{address}\" }},");
+        if server % PER_SERVICE == PER_SERVICE - 1 {
+            text += "]\n";
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_even_stream_has_no_busy_slot_and_a_herd_has_one() {
+        let begun = Instant::now();
+        let even: Vec<_> = (0..1000).map(|at| begun + Duration::from_millis(at)).collect();
+        assert!((busiest(&even) - 1.0).abs() < 1e-9, "{}", busiest(&even));
+        let herd: Vec<_> = (0..1000).map(|at| begun + Duration::from_secs(at / 100)).collect();
+        assert!(busiest(&herd) > 50.0, "{}", busiest(&herd));
+    }
+}
