@@ -43,6 +43,8 @@ struct Look {
     asked: Option<(Option<TargetNumber>, Instant)>,
     /// What was found, by target; no target: what holds for all of them.
     found: BTreeMap<Option<TargetNumber>, Diagnosis>,
+    /// A host that was known to answer for the address kept silent once: an answer may have been lost.
+    doubted: bool,
 }
 
 /// A finding appeared, changed or went.
@@ -92,7 +94,8 @@ impl Looks {
             let after = SILENCE_LOOK * begun / u32::try_from(fresh).unwrap_or(u32::MAX);
             let due = now + after;
             let (target, failing, found) = (Arc::clone(target), Vec::new(), BTreeMap::new());
-            self.looks.insert(spot, Look { target, due, failing, turn: 0, asked: None, found });
+            let look = Look { target, due, failing, turn: 0, asked: None, found, doubted: false };
+            self.looks.insert(spot, look);
             self.due.insert((due, spot));
         }
     }
@@ -129,6 +132,13 @@ impl Looks {
         let Some((about, _)) = look.asked.take() else { return Vec::new() };
         // A target that came up meanwhile has nothing to explain.
         let about = about.filter(|number| look.failing.contains(number));
+        let claimed = look.found.contains_key(&None);
+        if about.is_none() && claimed && found == Diagnosis::Nothing && !look.doubted {
+            look.doubted = true;
+            self.put_off(spot, now + LOOK_SPACING);
+            return Vec::new();
+        }
+        look.doubted = false;
         let mut changes = Vec::new();
         let mut set = |key: Option<TargetNumber>, value: Option<Diagnosis>| {
             let before = match value {

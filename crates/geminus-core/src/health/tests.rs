@@ -86,6 +86,15 @@ struct World {
 }
 
 impl World {
+    /// What looks found, change by change.
+    fn findings(&self) -> Vec<Option<Diagnosis>> {
+        let finding = |(_, notice): &(u64, Notice)| match notice {
+            Notice::Finding(finding) => Some(finding.now),
+            _ => None,
+        };
+        self.notices.iter().filter_map(finding).collect()
+    }
+
     fn new(site: &Site) -> Self {
         Self::known(site, |_| false)
     }
@@ -465,17 +474,10 @@ fn a_failing_target_gets_a_second_look_at_once_and_every_five_seconds() {
     }
     assert!(looks[0] - failed <= 100, "{looks:?}");
     assert!(looks.windows(2).all(|pair| (4_900..=5_100).contains(&(pair[1] - pair[0]))), "{looks:?}");
-    let findings = |world: &World| {
-        let finding = |(_, notice): &(u64, Notice)| match notice {
-            Notice::Finding(finding) => Some(finding.now),
-            _ => None,
-        };
-        world.notices.iter().filter_map(finding).collect::<Vec<_>>()
-    };
-    assert_eq!(findings(&world), [Some(Diagnosis::NotBound)]);
+    assert_eq!(world.findings(), [Some(Diagnosis::NotBound)]);
     world.set(1, |_| well());
     world.run(40_000);
-    assert_eq!(findings(&world), [Some(Diagnosis::NotBound), None]);
+    assert_eq!(world.findings(), [Some(Diagnosis::NotBound), None]);
 }
 
 #[test]
@@ -556,4 +558,23 @@ proptest! {
         let down = world.states().iter().filter(|state| **state == State::Down).count();
         prop_assert_eq!(down, 5 - world.health.served);
     }
+}
+
+#[test]
+fn a_host_that_answered_for_the_address_is_believed_when_it_keeps_silent_twice() {
+    let mut world = World::new(&shop(1));
+    let spot = Spot { server: host(1), by: v4(113, 80) };
+    let mut answers = [Diagnosis::AnswersArp, Diagnosis::Nothing, Diagnosis::AnswersArp].into_iter();
+    let mut heard = 0;
+    for step in 1..=400 {
+        world.run(step * 100);
+        for _ in std::mem::replace(&mut heard, world.questions.len())..world.questions.len() {
+            world.health.diagnosed(spot, answers.next().unwrap_or(Diagnosis::Nothing), world.now);
+        }
+        world.act();
+        if heard == 3 {
+            assert_eq!(world.findings(), [Some(Diagnosis::AnswersArp)], "one lost answer changes nothing");
+        }
+    }
+    assert_eq!(world.findings(), [Some(Diagnosis::AnswersArp), None]);
 }
