@@ -99,6 +99,23 @@ fn no_test_is_switched_off() {
 
 /// The binary that the privileged floors run is built with the feature, so it must be the one that people get.
 #[test]
+fn every_test_of_the_lab_asks_for_the_privilege_that_it_needs() {
+    let manifest = read("crates/geminus-lab/Cargo.toml");
+    for file in tracked() {
+        let Some(name) =
+            file.strip_prefix("crates/geminus-lab/tests/").and_then(|file| file.strip_suffix(".rs"))
+        else {
+            continue;
+        };
+        let entry = format!("[[test]]\nname = \"{name}\"\nrequired-features = [\"privileged\"]");
+        assert!(
+            manifest.contains(&entry),
+            "{file} would run on floor 1, without root and beside everything else"
+        );
+    }
+}
+
+#[test]
 fn the_feature_for_privileged_tests_changes_no_code() {
     let condition = ["feature = \"", "privileged\""].concat();
     for (path, text) in tracked_texts(|path| path.ends_with(".rs")) {

@@ -132,7 +132,7 @@ mod tests {
         for _ in 0..3 {
             host.take(Job { work: 10 * SECOND, ..JOB }, SECOND);
         }
-        assert_eq!(host.look(4 * SECOND), 1125, "three of four seconds busy, and somebody waited");
+        assert_eq!(host.look(4 * SECOND), 1312, "three of four seconds busy, and somebody waited as long");
         let _ = host.look(5 * SECOND);
         let _ = host.look(6 * SECOND);
         assert_eq!(host.look(7 * SECOND), 2000);
