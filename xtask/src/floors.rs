@@ -63,8 +63,9 @@ impl Floor {
             return cargo;
         }
         if self == Self::Simulation {
-            let mut cargo = workspace.cargo();
-            cargo.args(["test", "--release", "--package", "geminus-sim", "--test", "campaign"]);
+            // With the packages of the floors that follow: what they share is built once.
+            let mut cargo = workspace.release_cargo("test");
+            cargo.args(["--package", "geminus-sim", "--test", "campaign"]);
             cargo.env("GEMINUS_SCHEDULES", sim::SCHEDULES);
             return cargo;
         }

@@ -123,6 +123,10 @@ pub struct Health {
     /// The last sign of life of whoever makes the checks.
     heard: Instant,
     silent: bool,
+    /// Whether this node's own link is down.
+    cut_off: bool,
+    /// When it last came back.
+    linked: Instant,
     certificate_days: u16,
     own_address: Option<IpAddr>,
     seed: u64,
@@ -145,6 +149,8 @@ impl Health {
             served: 0,
             heard: Instant::START,
             silent: false,
+            cut_off: false,
+            linked: Instant::START,
             certificate_days: 0,
             own_address: None,
             seed,
@@ -261,8 +267,9 @@ impl Health {
         let Some(watch) = self.watches.get_mut(&number) else { return };
         let asked = watch.asked.take();
         let from = asked.map_or(now, |asked| asked.at);
-        if reading.took > watch.target.timeout + ANSWER_GRACE {
-            // Whoever asked did not run meanwhile, and looked too late.
+        // Whoever asked did not run meanwhile, and looked too late.
+        let was_late = reading.took > watch.target.timeout + ANSWER_GRACE;
+        if was_late || self.cut_off || from < self.linked {
             return self.plan_next(number, asked, now);
         }
         match reading.outcome {
@@ -273,8 +280,19 @@ impl Health {
         self.plan_next(number, asked, now);
     }
 
+    /// Whether this node's own link is up. While it is not, nobody is asked, and whatever was asked says nothing: servers
+    /// keep the state that they had.
+    pub fn link(&mut self, is_up: bool, now: Instant) {
+        if std::mem::replace(&mut self.cut_off, !is_up) && is_up {
+            self.linked = now;
+        }
+    }
+
     /// What came of a second look.
     pub fn diagnosed(&mut self, spot: Spot, found: Diagnosis, now: Instant) {
+        if self.cut_off {
+            return self.looks.drop_question(spot);
+        }
         let changes = self.looks.answered(spot, found, now);
         self.actions.extend(changes.into_iter().map(|finding| Action::Notice(Notice::Finding(finding))));
     }
@@ -293,7 +311,7 @@ impl Health {
             let Some(watch) = self.watches.get_mut(&number) else { continue };
             match watch.asked.take() {
                 Some(asked) => self.unanswered(number, asked, now),
-                None if watch.is_late(now) => self.plan_next(number, None, now),
+                None if self.cut_off || watch.is_late(now) => self.plan_next(number, None, now),
                 None => self.ask(number, now),
             }
         }
@@ -306,6 +324,9 @@ impl Health {
         };
         let stories = self.outage.handle_timeout(nobody_up, hosts, now);
         self.tell(stories);
+        if self.cut_off {
+            return self.looks.postpone(now);
+        }
         let watches = &self.watches;
         while let Some(question) =
             self.looks.poll(|number| watches.get(&number).map(|watch| &watch.target), now)

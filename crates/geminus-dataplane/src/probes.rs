@@ -19,6 +19,7 @@ use std::os::fd::AsFd as _;
 use crate::mapped::Mapping;
 use crate::object::{OBJECT, PROBE_IN_PROGRAM, PROBE_OUT_PROGRAM, PROBES_MAP, RETURNS_MAP};
 use crate::program::TestRun;
+use crate::release::interface_index;
 
 /// Why checks cannot go by the clients' road.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,12 @@ pub enum ProbeError {
     /// The programs were not made.
     #[error("the programs of checks cannot be loaded: {0}")]
     Load(String),
+    /// There is nothing to attach them to.
+    #[error("there is no interface {interface}: checks by it go on when it is back")]
+    NoInterface {
+        /// Its name.
+        interface: String,
+    },
     /// They are not attached.
     #[error("the programs of checks cannot be attached to {interface}: {cause}")]
     Attach {
@@ -105,10 +112,13 @@ impl Probes {
     /// From now on packets by this interface take the way. Whatever else is attached there stays.
     ///
     /// # Errors
-    /// [`ProbeError::Attach`].
+    /// [`ProbeError::NoInterface`], [`ProbeError::Attach`].
     pub fn attach(&mut self, interface: &str) -> Result<(), ProbeError> {
         if self.is_attached(interface) {
             return Ok(());
+        }
+        if interface_index(interface).is_none() {
+            return Err(ProbeError::NoInterface { interface: interface.into() });
         }
         let failed = |cause: String| ProbeError::Attach { interface: interface.into(), cause };
         if self.mode == TcMode::Filters {

@@ -62,6 +62,7 @@ impl Director {
     /// run, at a start.
     pub(super) fn begin_care(&mut self, last: &Rulings, now: Instant) {
         let down = |identity| last.server(identity).down.is_some();
+        self.care.health.link(self.ports.own().is_some_and(|port| port.up), now);
         self.care.health.configure(&self.site, &self.node.name, down, now);
         self.care.fleet = Fleet::of(&facts!(self), &self.node.name, last, now);
         self.recount(now);

@@ -26,6 +26,7 @@ impl Director {
         if !changes.is_empty() {
             self.neighbours.routes_changed(now);
         }
+        self.care.health.link(self.ports.own().is_some_and(|port| port.up), now);
         let name = self.node.interface.clone();
         for change in changes {
             match change {

@@ -165,6 +165,20 @@ impl Looks {
         changes
     }
 
+    /// The answer to a question does not count.
+    pub(super) fn drop_question(&mut self, spot: Spot) {
+        if let Some(look) = self.looks.get_mut(&spot) {
+            look.asked = None;
+        }
+    }
+
+    /// What is due now is due a little later.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        while let Some(&(_, spot)) = self.due.first().filter(|(due, _)| *due <= now) {
+            self.put_off(spot, now + LOOK_SPACING);
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.due.first().map(|&(due, _)| due)
     }

@@ -578,3 +578,46 @@ fn a_host_that_answered_for_the_address_is_believed_when_it_keeps_silent_twice()
     }
     assert_eq!(world.findings(), [Some(Diagnosis::AnswersArp), None]);
 }
+
+#[test]
+fn while_this_nodes_own_link_is_down_nobody_is_asked_and_nobody_is_judged() {
+    let mut world = World::new(&shop(3));
+    world.run(5_000);
+    for server in 1..=3 {
+        world.set(server, |_| refused());
+    }
+    world.health.link(false, world.now);
+    let asked = (world.probes.len(), world.questions.len());
+    world.run(60_000);
+    assert_eq!((world.probes.len(), world.questions.len()), asked);
+    for server in 1..=3 {
+        world.set(server, |_| well());
+    }
+    world.health.link(true, world.now);
+    world.run(65_000);
+    assert!(world.probes.len() >= asked.0 + 3 * 8, "they are asked again, as often as before");
+    assert_eq!((world.changes.as_slice(), world.notices.as_slice()), (&[][..], &[][..]));
+}
+
+#[test]
+fn an_answer_to_what_was_asked_before_the_link_came_back_says_nothing() {
+    let contrary = |is_cut: bool| {
+        let mut world = World::new(&shop(1));
+        world.run(5_000);
+        world.set(1, |_| silent());
+        let (before, mut until) = (world.probes.len(), 5_000);
+        while world.probes.len() == before {
+            until += 1;
+            world.run(until);
+        }
+        if is_cut {
+            world.health.link(false, at(until + 1));
+            world.health.link(true, at(until + 2));
+        }
+        world.run(until + 310);
+        assert_eq!(world.failures.len(), 1, "its answer came");
+        let number = *world.health.watches.keys().next().expect("one target");
+        world.health.view(number).expect("it is watched").contrary
+    };
+    assert_eq!((contrary(false), contrary(true)), (1, 0));
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use geminus_core::health::{Fault, FaultKind, Good};
 use geminus_core::neighbour::Mac;
-use geminus_dataplane::{Probes, Slot};
+use geminus_dataplane::{ProbeError, Probes, Slot};
 use geminus_packet::probe::{Asked, Note, Over};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
@@ -127,6 +127,9 @@ impl Means {
                 none.insert(loaded).attach(interface)
             }),
         };
+        if let Err(error @ ProbeError::NoInterface { .. }) = attached {
+            return Err(own(error));
+        }
         if let Err(error) = attached {
             let cause = error.to_string();
             tracing::warn!(%error, "checks cannot go by the clients' road");
