@@ -7,7 +7,8 @@ use crate::flow::{Bucket, Entry, Found, Remembered, State, Tag, Timeouts, WAY_BI
 use crate::journal::Slot;
 use crate::packet::{Packet, Step};
 use crate::tables::{
-    Address, AddressFacts, Endpoint, Globals, KEEP_TUPLES, RANGES_PER_CLUSTER, Server, Service, Tables, Ticks,
+    Address, AddressFacts, Endpoint, Globals, Hop, KEEP_TUPLES, RANGES_PER_CLUSTER, Server, Service, Tables,
+    Ticks,
 };
 use crate::verdict::{Answer, Counter, Drop, Note, Pass, Path, Verdict};
 
@@ -18,7 +19,8 @@ impl Timeouts for Globals {
     }
 }
 
-/// Decides for a packet of `bytes` bytes whose destination is a cluster address that this node is active for.
+/// Decides for a packet of `bytes` bytes whose destination is a cluster address that this node is active for; `hop` becomes
+/// where it is forwarded to.
 #[inline(always)]
 pub(crate) fn balance<T: Tables>(
     tables: &T,
@@ -26,6 +28,7 @@ pub(crate) fn balance<T: Tables>(
     packet: &Packet,
     bytes: u64,
     now: Ticks,
+    hop: &mut Hop,
 ) -> Verdict {
     let tag = Tag(packet.hash(&globals.key));
     let ticks = now.0 as u32;
@@ -39,16 +42,17 @@ pub(crate) fn balance<T: Tables>(
         && let Some(found) = bucket.find(tag)
     {
         if let Some(server) = tables.server(found.server) {
-            if Server::generation(server.link.load()) == found.note.generation() {
-                if is_released(server, &found) {
+            *hop = server.hop();
+            if hop.is_of(found.note.generation()) {
+                if is_released(hop, &found) {
                     tables.count(Note::Released.counter());
                 } else if !begins_anew(packet.step, &found) {
                     if !tables.dry() {
                         keep(bucket, &found, packet.step, server, globals, ticks);
                     }
-                    return forward(tables, server, found.server, Path::Established.counter(), bytes, false);
+                    return forward(tables, hop, found.server, Path::Established.counter(), bytes, false);
                 }
-            } else if is_reset(server, packet.step) {
+            } else if is_reset(hop, packet.step) {
                 if !tables.dry() {
                     bucket.forget(&found);
                 }
@@ -61,7 +65,7 @@ pub(crate) fn balance<T: Tables>(
             bucket.forget(&found);
         }
     }
-    newcomer(tables, globals, &packet.blurred(globals.nothing.load()), tag, bytes, ticks)
+    newcomer(tables, globals, &packet.blurred(globals.nothing.load()), tag, bytes, ticks, hop)
 }
 
 /// Whether a packet is the first of a new connection on the 5-tuple of one whose client has ended it. It is a newcomer
@@ -74,15 +78,15 @@ fn begins_anew(step: Step, found: &Found) -> bool {
 
 /// Whether a flow does not stay with its server, which is down: one without an end of its own would stay for ever.
 #[inline(always)]
-fn is_released(server: &Server, found: &Found) -> bool {
-    found.note.state() == State::Datagrams as u8 && server.from.load() & Server::DOWN != 0
+fn is_released(hop: &Hop, found: &Found) -> bool {
+    found.note.state() == State::Datagrams as u8 && hop.from & Server::DOWN != 0
 }
 
 /// Whether a packet of a flow that an older generation of the server had is answered by a reset. One that may begin a flow
 /// does begin one, and a reset is never answered (RFC 9293, section 3.5.2).
 #[inline(always)]
-fn is_reset(server: &Server, step: Step) -> bool {
-    matches!(step, Step::SEGMENT | Step::FIN) && server.from.load() & Server::RESETS != 0
+fn is_reset(hop: &Hop, step: Step) -> bool {
+    matches!(step, Step::SEGMENT | Step::FIN) && hop.from & Server::RESETS != 0
 }
 
 /// Keeps a found flow's state and time. Its note is written only when one of them moves, its server's count of active flows
@@ -111,6 +115,7 @@ fn newcomer<T: Tables>(
     tag: Tag,
     bytes: u64,
     now: u32,
+    hop: &mut Hop,
 ) -> Verdict {
     let Some(provisional) = tables.provisional(tag.bucket(globals.provisional_mask.load())) else {
         return Verdict::pass(Pass::NotConfigured);
@@ -128,29 +133,31 @@ fn newcomer<T: Tables>(
     };
     if let Some(found) = provisional.find(tag)
         && let Some(server) = tables.server(found.server)
-        && Server::generation(server.link.load()) == found.note.generation()
+        && let remembered = server.hop()
+        && remembered.is_of(found.note.generation())
     {
+        *hop = remembered;
         match packet.step {
-            Step::SYN if server.from.load() & (Server::DRAINING | Server::DOWN) != 0 => {}
-            Step::DATAGRAM if server.from.load() & Server::DOWN != 0 => {}
+            Step::SYN if hop.from & (Server::DRAINING | Server::DOWN) != 0 => {}
+            Step::DATAGRAM if hop.from & Server::DOWN != 0 => {}
             Step::SYN => {
                 if !tables.dry() {
                     provisional.touch(&found, None, now);
                 }
-                return forward(tables, server, found.server, Path::Repeated.counter(), bytes, false);
+                return forward(tables, hop, found.server, Path::Repeated.counter(), bytes, false);
             }
             Step::RST => {
                 if !tables.dry() {
                     provisional.forget(&found);
                 }
-                return forward(tables, server, found.server, Path::Repeated.counter(), bytes, false);
+                return forward(tables, hop, found.server, Path::Repeated.counter(), bytes, false);
             }
             _ => {
                 if !tables.dry() {
                     provisional.forget(&found);
                     promote(tables, globals, service, packet, tag, &found, server, now);
                 }
-                return forward(tables, server, found.server, Path::Promoted.counter(), bytes, true);
+                return forward(tables, hop, found.server, Path::Promoted.counter(), bytes, true);
             }
         }
     }
@@ -159,7 +166,10 @@ fn newcomer<T: Tables>(
         return Verdict::dropped(Counter(choice.path));
     }
     match tables.server(choice.server) {
-        Some(server) => forward(tables, server, choice.server, Counter(choice.path), bytes, false),
+        Some(server) => {
+            *hop = choice.hop(server);
+            forward(tables, hop, choice.server, Counter(choice.path), bytes, false)
+        }
         None => Verdict::drop(Drop::NoServer),
     }
 }
@@ -278,24 +288,23 @@ fn promote<T: Tables>(
     }
 }
 
-/// Sends a packet to a server that is known to be of the right generation.
+/// Sends a packet to a server, by a hop that is known to be of the right generation.
 #[inline(always)]
 fn forward<T: Tables>(
     tables: &T,
-    server: &Server,
+    hop: &Hop,
     number: u32,
     path: Counter,
     bytes: u64,
     begins: bool,
 ) -> Verdict {
-    let from = server.from.load();
-    if from & Server::LOCAL != 0 {
+    if hop.from & Server::LOCAL != 0 {
         tables.count_server(number, bytes, begins);
         return Verdict::local(number);
     }
-    if from & Server::RESOLVED == 0 {
+    if hop.from & Server::RESOLVED == 0 {
         return Verdict::drop(Drop::Unresolved);
     }
     tables.count_server(number, bytes, begins);
-    Verdict::forward(path, number, server.interface.load() as u32)
+    Verdict::forward(path, number, hop.interface)
 }

@@ -5,8 +5,8 @@ use crate::balance::{balance, refused_source};
 use crate::frame::Frame;
 use crate::packet::{Packet, Step};
 use crate::tables::{
-    Address, AddressFacts, Globals, GroupState, LAYOUT, MAC_BITS, PARTNER, PARTNER_FORWARDS, Tables, Ticks,
-    mac_word, word_mac,
+    Address, AddressFacts, Globals, GroupState, Hop, LAYOUT, MAC_BITS, PARTNER, PARTNER_FORWARDS, Tables,
+    Ticks, mac_word, word_mac,
 };
 use crate::twin;
 use crate::verdict::{Answer, Drop, Kind, Pass, Verdict};
@@ -26,24 +26,23 @@ const MAX_TAGS: u32 = 2;
 /// Decides what becomes of a frame and, where it is answered or forwarded, rewrites it. Counts everything.
 #[inline(always)]
 pub fn dispatch<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict {
-    let verdict = decide(frame, tables, now);
+    let mut hop = Hop::NONE;
+    let verdict = decide(frame, tables, now, &mut hop);
     tables.count(verdict.counter());
     if !matches!(verdict.kind(), Kind::Forward) {
         return verdict;
     }
     frame.refresh();
     // MAC forwarding: the two addresses of the frame, nothing else.
-    if let Some(server) = tables.server(verdict.target().server)
-        && let Some(ethernet) = frame.get_mut::<Ethernet>(0)
-    {
-        ethernet.destination = word_mac(server.link.load());
-        ethernet.source = word_mac(server.from.load());
+    if let Some(ethernet) = frame.get_mut::<Ethernet>(0) {
+        ethernet.destination = word_mac(hop.link);
+        ethernet.source = word_mac(hop.from);
     }
     verdict
 }
 
 #[inline(always)]
-fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict {
+fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks, hop: &mut Hop) -> Verdict {
     let Some(globals) = tables.globals() else { return Verdict::pass(Pass::NotConfigured) };
     if globals.layout.load() != LAYOUT {
         return Verdict::pass(Pass::NotConfigured);
@@ -62,7 +61,7 @@ fn decide<F: Frame, T: Tables>(frame: &mut F, tables: &T, now: Ticks) -> Verdict
             twin::received(frame, tables, globals, &packet.blurred(globals.nothing.load()), now)
         }
         None => {
-            let verdict = balance(tables, globals, &packet, frame.length() as u64, now);
+            let verdict = balance(tables, globals, &packet, frame.length() as u64, now, hop);
             if verdict != Verdict::answer(Answer::Reset) {
                 return verdict;
             }

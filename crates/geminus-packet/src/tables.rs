@@ -493,6 +493,36 @@ impl Server {
     pub const fn generation(link: u64) -> u16 {
         (link >> 48) as u16
     }
+
+    /// All that a frame to it needs, read once. The link comes last: whoever gives the entry up takes that away first, so if
+    /// its generation is one that was known before, all of it is of the same server.
+    #[inline(always)]
+    pub fn hop(&self) -> Hop {
+        let (from, interface) = (self.from.load(), self.interface.load());
+        Hop { from, interface: interface as u32, link: self.link.load() }
+    }
+}
+
+/// Where frames to a server go. What was judged of it is what is written: the entry may be given up meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct Hop {
+    /// [`Server::link`].
+    pub link: u64,
+    /// [`Server::from`].
+    pub from: u64,
+    /// The interface it is reached by, as the kernel counts them.
+    pub interface: u32,
+}
+
+impl Hop {
+    /// To nobody.
+    pub const NONE: Self = Self { link: 0, from: 0, interface: 0 };
+
+    /// Whether the server was of this generation.
+    #[inline(always)]
+    pub const fn is_of(&self, generation: u16) -> bool {
+        Server::generation(self.link) == generation
+    }
 }
 
 /// Bits of a word that hold a hardware address.

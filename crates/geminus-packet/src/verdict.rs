@@ -100,7 +100,7 @@ reasons! {
     Drop, Drop, "drop", from 24 {
         Unexposed = "unexposed", "no service on this port";
         NoServer = "no-server", "no server of the service may get new flows";
-        Unresolved = "unresolved", "the hardware address of the server is not known yet";
+        Unresolved = "unresolved", "the hardware address of the server is not known";
         ServersDown = "servers-down", "the servers at its place in the ring are down, and the ring is not built without them yet";
         Denied = "denied", "its source is one that the service does not serve";
         TtlExpired = "ttl-expired", "time to live or hop limit 1 or 0";

@@ -2,6 +2,7 @@
 
 mod census;
 mod clients;
+mod given_up;
 mod ground;
 mod interleaved;
 mod killed;

@@ -3,9 +3,9 @@
 
 use crate::flow::{Bucket, Entry, Remembered, State, Tag};
 use crate::packet::{Packet, Step};
-use crate::tables::{Globals, KIN, RING_LINE_SLOTS, Server, Service, Source, Tables};
+use crate::tables::{Globals, Hop, KIN, MAC_BITS, RING_LINE_SLOTS, Server, Service, Source, Tables};
 use crate::verdict::{Drop, Note, Path};
-use crate::word::blurred;
+use crate::word::{blurred, is_zero, opaque};
 
 /// Slots looked at after the flow's own while the server there cannot be had.
 const STEPS_ASIDE: u32 = 8;
@@ -41,6 +41,15 @@ impl Choice {
     #[inline(always)]
     pub(super) const fn is_none(&self) -> bool {
         self.server == 0
+    }
+
+    /// Where frames to the chosen server go; if it was given up since it was chosen, nothing is known of that.
+    #[inline(always)]
+    pub(super) fn hop(&self, server: &Server) -> Hop {
+        let hop = server.hop();
+        // Without a branch: there is one exit for what is not known.
+        let is_chosen = is_zero(opaque(u64::from(Server::generation(hop.link) ^ self.generation)));
+        Hop { from: hop.from & is_chosen.wrapping_neg(), ..hop }
     }
 }
 
@@ -137,9 +146,9 @@ fn returning<T: Tables>(tables: &T, globals: &Globals, service: &Service, client
     if is_stale {
         return Choice::NONE;
     }
-    let number = kin(tables, found.server, number_of(service.select.load()));
+    let of_kin = kin(tables, found.server, number_of(service.select.load()));
+    let (number, generation) = (of_kin as u32, (of_kin >> 48) as u16);
     let Some(server) = tables.server(number) else { return Choice::NONE };
-    let generation = Server::generation(server.link.load());
     let is_closed = server.from.load() & (Server::DRAINING | Server::DOWN | Server::LOOSE) != 0;
     if is_closed || number == 0 || generation == 0 {
         return Choice::NONE;
@@ -150,16 +159,18 @@ fn returning<T: Tables>(tables: &T, globals: &Globals, service: &Service, client
     Choice { server: number, generation, path: Path::Affinity.counter().0, pinned: 0 }
 }
 
-/// The one of the servers that share a server's clients that belongs to this service; 0: none.
+/// The one of the servers that share a server's clients that belongs to this service, and its generation in the upper 16
+/// bits; 0: none. The generation is read before it is known whose it is: an entry given to somebody else says so then.
 #[inline(always)]
-fn kin<T: Tables>(tables: &T, of: u32, service: u32) -> u32 {
+fn kin<T: Tables>(tables: &T, of: u32, service: u32) -> u64 {
     let mut number = of;
     let mut step = 0;
     while step < KIN {
         let Some(server) = tables.server(number) else { return 0 };
+        let generation = server.link.load() & !MAC_BITS;
         let kin = server.kin.load();
         if kin as u32 == service {
-            return number;
+            return generation | u64::from(number);
         }
         number = (kin >> 32) as u32;
         step += 1;

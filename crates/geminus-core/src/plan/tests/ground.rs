@@ -353,12 +353,16 @@ pub(super) fn run(tables: &impl Tables, frame: &[u8]) -> (Verdict, Vec<u8>) {
     (verdict, frame.bytes().to_vec())
 }
 
-/// Whose hardware address a frame is sent to.
+/// Whose hardware address a frame is sent to, by this node.
 fn name_of(site: &Site, frame: &[u8]) -> String {
     let services = site.clusters.iter().flat_map(|cluster| &cluster.services);
     let mut servers = services.flat_map(|service| &service.servers);
     let found = servers.find(|server| mac(server.address)[..] == frame[..6]);
-    found.map_or_else(|| format!("nobody of the site, {:02x?}", &frame[..6]), |server| server.name.clone())
+    match found {
+        Some(server) if frame[6..12] == NODE_MAC => server.name.clone(),
+        Some(server) => format!("{} in a frame of {:02x?}", server.name, &frame[6..12]),
+        None => format!("nobody of the site, {:02x?}", &frame[..6]),
+    }
 }
 
 /// What a planner believes to be where, in an order of its own.
