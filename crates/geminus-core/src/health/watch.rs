@@ -58,6 +58,17 @@ pub(super) struct Watch {
     pub(super) proven: bool,
 }
 
+/// Who is due within so long of each other is asked at once: whoever asks wakes up no more often than this, however many there
+/// are.
+const TOGETHER: Duration = Duration::from_millis(5);
+
+/// The first moment not before this one at which anybody is asked.
+fn together(due: Instant) -> Instant {
+    let turn = TOGETHER.as_nanos();
+    let turns = due.elapsed().as_nanos().div_ceil(turn);
+    Instant::from_start(Duration::from_nanos(u64::try_from(turns * turn).unwrap_or(u64::MAX)))
+}
+
 /// How often a target is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
@@ -91,7 +102,7 @@ impl Watch {
             turn: 0,
             rounds: 0,
             asked: None,
-            due: origin,
+            due: together(origin),
             latency: None,
             fault: None,
             own_faults: 0,
@@ -137,13 +148,14 @@ impl Watch {
 
     /// When it is asked again. `chance` is any number.
     pub(super) fn settle(&mut self, asked: Option<Asked>, chance: u64, now: Instant) {
-        self.due = match asked {
+        let due = match asked {
             Some(asked) if self.judge.is_moving(&self.bounds) => {
                 let early = part(self.fast_interval / 10, chance);
                 now.max(asked.at + (self.fast_interval - early))
             }
             _ => self.next_point(now) + part(self.interval * (100 - GRID_PERCENT) / 100, chance),
         };
+        self.due = together(due);
     }
 
     /// Whether the moment it was due at is so long ago that whoever asks did not run.

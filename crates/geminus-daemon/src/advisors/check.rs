@@ -41,7 +41,7 @@ pub(super) async fn check(means: &Means, probe: &Probe, way: &Way) -> Result<Goo
     let dialogue = dialogue(&target.advisor, target.protocol, asked_by, target.port, means.nonce());
     if dialogue.transport == Transport::Program {
         let Advisor::Exec { command } = &target.advisor else { return Err(own("it names no program")) };
-        return program::run(means, command, target, probe.by, deadlines.all).await;
+        return Box::pin(program::run(means, command, target, probe.by, deadlines.all)).await;
     }
     let over = match dialogue.transport {
         Transport::Datagram => Over::Udp(target.port),
@@ -60,6 +60,7 @@ pub(super) async fn check(means: &Means, probe: &Probe, way: &Way) -> Result<Goo
     outcome.map_err(|failure| aim.explained(probe.by, failure))
 }
 
+/// Conversations are boxed: they take many times the room of a handshake, and most checks are no more than that.
 async fn by_transport(
     means: &Means,
     target: &Target,
@@ -71,52 +72,64 @@ async fn by_transport(
     match transport {
         Transport::ConnectOnly => connect(aim, target, deadlines).await.map(|_| Good::default()),
         Transport::Tcp => {
-            let mut stream = connect(aim, target, deadlines).await?;
-            let Some(mut conversation) = conversation else { return Ok(Good::default()) };
-            let talk = in_time(&mut *conversation, deadlines, async |conversation| {
-                converse(&mut stream, conversation).await
-            });
-            let Talk { outcome, farewell: has_more } = talk.await;
-            if has_more {
-                drop(spawn_local(farewell(stream)));
-            }
-            outcome
+            Box::pin(async move {
+                let mut stream = connect(aim, target, deadlines).await?;
+                let Some(mut conversation) = conversation else { return Ok(Good::default()) };
+                let talk = in_time(&mut *conversation, deadlines, async |conversation| {
+                    converse(&mut stream, conversation).await
+                });
+                let Talk { outcome, farewell: has_more } = talk.await;
+                if has_more {
+                    drop(spawn_local(farewell(stream)));
+                }
+                outcome
+            })
+            .await
         }
         Transport::Tls { name, alpn } => {
-            let stream = connect(aim, target, deadlines).await?;
-            let handshake = means.tls.shake_hands(stream, name.as_deref(), by, alpn);
-            let (mut stream, certificate) = late(deadlines, "a TLS handshake", handshake).await?;
-            let outcome = match conversation {
-                None => Ok(Good::default()),
-                Some(mut conversation) => {
-                    let talk = in_time(&mut *conversation, deadlines, async |conversation| {
-                        converse(&mut stream, conversation).await
-                    });
-                    talk.await.outcome
-                }
-            };
-            outcome.and_then(|_| certificate.good())
+            Box::pin(async move {
+                let stream = connect(aim, target, deadlines).await?;
+                let handshake = means.tls.shake_hands(stream, name.as_deref(), by, alpn);
+                let (mut stream, certificate) = late(deadlines, "a TLS handshake", handshake).await?;
+                let outcome = match conversation {
+                    None => Ok(Good::default()),
+                    Some(mut conversation) => {
+                        let talk = in_time(&mut *conversation, deadlines, async |conversation| {
+                            converse(&mut stream, conversation).await
+                        });
+                        talk.await.outcome
+                    }
+                };
+                outcome.and_then(|_| certificate.good())
+            })
+            .await
         }
         Transport::H2 { tls, name } => {
-            let Advisor::Http(http) = &target.advisor else { return Err(own("it is no HTTP check")) };
-            let stream = connect(aim, target, deadlines).await?;
-            if tls {
-                let handshake = means.tls.shake_hands(stream, name.as_deref(), by, &[b"h2"]);
-                let (stream, certificate) = late(deadlines, "a TLS handshake", handshake).await?;
-                let outcome = http2::ask(stream, http, by, target.port, deadlines.all).await;
-                outcome.and_then(|_| certificate.good())
-            } else {
-                http2::ask(stream, http, by, target.port, deadlines.all).await
-            }
+            Box::pin(async move {
+                let Advisor::Http(http) = &target.advisor else { return Err(own("it is no HTTP check")) };
+                let stream = connect(aim, target, deadlines).await?;
+                if tls {
+                    let handshake = means.tls.shake_hands(stream, name.as_deref(), by, &[b"h2"]);
+                    let (stream, certificate) = late(deadlines, "a TLS handshake", handshake).await?;
+                    let outcome = http2::ask(stream, http, by, target.port, deadlines.all).await;
+                    outcome.and_then(|_| certificate.good())
+                } else {
+                    http2::ask(stream, http, by, target.port, deadlines.all).await
+                }
+            })
+            .await
         }
         Transport::Datagram => {
-            let socket = aim.datagrams(target.port)?;
-            let Some(mut conversation) = conversation else { return Ok(Good::default()) };
-            let talk = in_time(&mut *conversation, deadlines, async |conversation| Talk {
-                outcome: over_datagrams(&socket, conversation).await,
-                farewell: false,
-            });
-            talk.await.outcome
+            Box::pin(async move {
+                let socket = aim.datagrams(target.port)?;
+                let Some(mut conversation) = conversation else { return Ok(Good::default()) };
+                let talk = in_time(&mut *conversation, deadlines, async |conversation| Talk {
+                    outcome: over_datagrams(&socket, conversation).await,
+                    farewell: false,
+                });
+                talk.await.outcome
+            })
+            .await
         }
         Transport::Echo => {
             let echo = means.echo.ask(aim, means.nonce());

@@ -21,12 +21,17 @@ use super::{Place, Way};
 
 /// Looks. Returns within [`LOOK`] and a little.
 pub(super) async fn look(means: &Means, question: &Question, way: &Way) -> Diagnosis {
-    let Question { target, by, failed } = question;
-    let until = Instant::now() + LOOK;
-    if !failed {
-        let answers_arp = claimed(means, target.server, *by, way, 1).await;
-        return if answers_arp { Diagnosis::AnswersArp } else { Diagnosis::Nothing };
+    if question.failed {
+        // What every server is looked at with has no room for all this.
+        return Box::pin(every_way(means, question, way)).await;
     }
+    let answers_arp = claimed(means, question.target.server, question.by, way, 1).await;
+    if answers_arp { Diagnosis::AnswersArp } else { Diagnosis::Nothing }
+}
+
+/// Tries every way to the server, and says which of them fail.
+async fn every_way(means: &Means, Question { target, by, .. }: &Question, way: &Way) -> Diagnosis {
+    let until = Instant::now() + LOOK;
     let echo = async |by| echoes(means, target.server, by, way, until).await;
     let service = async |by| service(means, target, by, way, until).await;
     let (answers_arp, has_host, echo_by_road, echo_plain, by_road, plain) = tokio::join!(

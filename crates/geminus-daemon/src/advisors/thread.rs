@@ -85,7 +85,11 @@ async fn probed(hands: Rc<Hands>, probe: Probe, way: Way) {
 }
 
 async fn looked(hands: Rc<Hands>, question: Question, way: Way) {
-    let Ok(_turn) = hands.looks.acquire().await else { return };
+    // Whoever only listens for a claim is no burden, and there are as many of them as servers.
+    let _turn = match question.failed {
+        true => hands.looks.acquire().await.ok(),
+        false => None,
+    };
     let found = look(&hands.means, &question, &way).await;
     let (server, by) = (question.target.server, question.by);
     drop(hands.news.send(Input::Diagnosed { server, by, found }).await);

@@ -50,6 +50,8 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) struct Netlink {
     changes: AsyncFd<Socket>,
+    /// What a datagram is read into; empty while one is.
+    buffer: Vec<u8>,
     /// Usable link-local addresses; an interface may have several.
     link_locals: BTreeMap<(u32, Ipv6Addr), ()>,
 }
@@ -64,7 +66,7 @@ impl Netlink {
             socket.add_membership(group)?;
         }
         let changes = calls::watched(socket)?;
-        Ok(Self { changes, link_locals: BTreeMap::new() })
+        Ok(Self { changes, link_locals: BTreeMap::new(), buffer: vec![0; DATAGRAM] })
     }
 
     /// Waits until there may be something to read.
@@ -76,7 +78,7 @@ impl Netlink {
     /// What was said and not yet read.
     pub(crate) fn heard(&mut self) -> Vec<Heard> {
         let mut heard = Vec::new();
-        let mut buffer = vec![0; DATAGRAM];
+        let mut buffer = std::mem::take(&mut self.buffer);
         for _ in 0..GO {
             let mut space = &mut buffer[..];
             match self.changes.try_io(Interest::READABLE, |socket| socket.recv(&mut space, 0)) {
@@ -92,6 +94,7 @@ impl Netlink {
                 }
             }
         }
+        self.buffer = buffer;
         heard
     }
 
