@@ -74,6 +74,9 @@ pub struct PoolStatus {
     pub healthy_percent: u8,
     /// Whether health is ignored in it, because too little of it is well.
     pub panic: bool,
+    /// The pool whose servers its clients get while none of its own is up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stand_in: Option<String>,
     /// Active flows of all its servers, where they are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active: Option<u64>,

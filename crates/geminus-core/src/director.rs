@@ -32,7 +32,7 @@ mod work;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,11 +56,12 @@ use self::work::{Job, Request, Ruled, Staged};
 pub use self::counts::COUNT_INTERVAL;
 pub use self::frame::Claim;
 pub use self::ha_config::{Partner, group_addresses, ha_config, partners};
-pub use self::instant::Instant;
+pub use self::instant::{Instant, KernelStart};
 pub use self::orders::{Order, Refusal, Wish};
 pub(crate) use self::pace::Pace;
 pub use self::port::Interface;
 pub use self::standing::{Failover, Standing};
+pub use self::told::About;
 pub use self::twin::{LEAVE_PATIENCE, TAKEOVER_PATIENCE};
 pub use self::view::{PoolView, ServerState, ServerView, ServiceView, WeightView};
 
@@ -283,6 +284,15 @@ pub enum Effect {
     },
     /// Something happened; it is already in the journal.
     Tell(Event),
+    /// The program of [`EventKind::hook`] is started.
+    Hook {
+        /// What happened.
+        kind: EventKind,
+        /// To whom.
+        about: About,
+        /// In words.
+        message: String,
+    },
     /// The node does what it is for: tell whoever supervises it.
     Ready,
     /// End the process.
@@ -311,6 +321,8 @@ pub struct Start {
     pub group_lease_remaining: Duration,
     /// Whether the data plane was found running.
     pub adopted: bool,
+    /// What the kernel's clock said when the director's began.
+    pub kernel_start: KernelStart,
     /// Spreads the probes; any number will do.
     pub seed: u64,
 }
@@ -321,6 +333,7 @@ pub struct Director {
     node: Node,
     site: Arc<Site>,
     overrides: Overrides,
+    kernel_start: KernelStart,
     ports: Ports,
     neighbours: Neighbours,
     announcer: Announcer,
@@ -343,6 +356,8 @@ pub struct Director {
     stopping: bool,
     /// What each server address is called.
     names: BTreeMap<IpAddr, String>,
+    /// The silent hosts that a program was started for.
+    hooked_silent: BTreeSet<IpAddr>,
     /// When each claim to an address of ours was last answered.
     defended: BTreeMap<IpAddr, Instant>,
     journal: Journal,
@@ -363,6 +378,7 @@ impl Director {
             node: start.node,
             site: start.site,
             overrides: start.overrides,
+            kernel_start: start.kernel_start,
             neighbours: Neighbours::new(start.seed),
             announcer: Announcer::default(),
             cold_until: Some(now + WARM_PATIENCE),
@@ -374,6 +390,7 @@ impl Director {
             attach_retry: None,
             stopping: false,
             names: BTreeMap::new(),
+            hooked_silent: BTreeSet::new(),
             defended: BTreeMap::new(),
             journal: Journal::default(),
             flood: Flood::default(),
@@ -462,9 +479,7 @@ impl Director {
         self.neighbours.handle_timeout(now);
         self.announcer.handle_timeout(now);
         for (kind, untold) in self.flood.handle_timeout(now) {
-            let message = format!("and {untold} more {} events like the last ones", kind.word());
-            let event = self.journal.record(now, kind, message);
-            self.effects.push_back(Effect::Tell(event));
+            self.tell(kind, format!("and {untold} more {} events like the last ones", kind.word()), now);
         }
         self.turn(now);
     }

@@ -31,7 +31,7 @@ use geminus_packet::wire::Mac;
 
 pub use self::carry::{Carried, carry};
 pub use self::census::Census;
-pub use self::identity::{Override, Overrides, server_identity, service_identity};
+pub use self::identity::{KernelMs, Override, Overrides, server_identity, service_identity};
 use self::part::Part;
 pub use self::paths::{NodePath, path_entry, paths_of};
 use self::ring_room::RingRoom;
@@ -166,7 +166,8 @@ impl Planner {
         let mut overrides = Overrides::default();
         for (&identity, &index) in &self.servers {
             if let Some(entry) = tables.server(index) {
-                overrides.insert(identity, Override::from_word(entry.interface.load()));
+                let wish = Override::from_words(entry.interface.load(), entry.ruling.load());
+                overrides.insert(identity, wish);
             }
         }
         overrides

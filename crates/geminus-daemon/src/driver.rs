@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use geminus_api::{ApiError, Changed, Event, Outcome, Request, TakeoverQuery};
-use geminus_core::director::{Director, Effect, Input, Instant, Order, Refusal, Ticket, Wish};
+use geminus_core::director::{
+    About, Director, Effect, Input, Instant, KernelStart, Order, Refusal, Ticket, Wish,
+};
 use geminus_core::ha::HaEvent;
 use geminus_core::journal::{self, EventKind, Severity};
 use geminus_core::key::{AgentsKey, HaKeys, SiteKey};
@@ -83,12 +85,20 @@ pub(crate) struct Driver {
 pub(crate) struct Clock {
     monotonic: std::time::Instant,
     unix: Duration,
+    kernel: KernelStart,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { monotonic: std::time::Instant::now(), unix }
+        let kernel = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let kernel = Duration::try_from(kernel).unwrap_or_default();
+        Self { monotonic: std::time::Instant::now(), unix, kernel: KernelStart(kernel) }
+    }
+
+    /// What the kernel's clock said when this one began.
+    pub(crate) const fn kernel_start(&self) -> KernelStart {
+        self.kernel
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -331,6 +341,7 @@ impl Driver {
                 }
                 Effect::Answer { ticket, outcome } => self.answer(ticket, outcome),
                 Effect::Tell(event) => self.tell(&event),
+                Effect::Hook { kind, about, message } => self.call_hook(kind, about, message),
                 Effect::Ready => self.supervisor.ready(self.parts.director.summary()),
                 Effect::Leave { keep } => self.leaving = Some(keep),
             }
@@ -384,20 +395,19 @@ impl Driver {
     }
 
     /// Has the program of an event started.
-    fn call_hook(&mut self, event: &journal::Event) {
-        let Some(word) = event.kind.hook() else { return };
-        let clusters = match event.kind {
+    fn call_hook(&mut self, kind: EventKind, about: About, message: String) {
+        let Some(event) = kind.hook() else { return };
+        let clusters = match kind {
             EventKind::Active | EventKind::Standby => self.clusters_alone(),
             _ => self.about.clone(),
         };
-        let occasion = Occasion { event: word, clusters, message: event.message.clone() };
+        let occasion = Occasion { event, clusters, about, message };
         if let Err(failure) = self.hooks.call(occasion) {
             self.hear(Input::HookFailed(failure));
         }
     }
 
     fn tell(&mut self, event: &journal::Event) {
-        self.call_hook(event);
         let kind = event.kind.word();
         match event.kind.severity() {
             Severity::Info => tracing::info!(kind, number = event.number, "{}", event.message),

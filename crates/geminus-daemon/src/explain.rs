@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use geminus_api::{ApiError, ExplainQuery, Explanation, Path};
 use geminus_core::director::Director;
 use geminus_core::ha;
-use geminus_core::model::{Ports, Protocol, Service};
-use geminus_core::plan::server_identity;
+use geminus_core::model::{Cluster, MAIN_POOL, Ports, Protocol, Service};
+use geminus_core::plan::{server_identity, service_identity};
 use geminus_dataplane::Question;
 use geminus_packet::verdict::{Kind, Verdict};
 use geminus_packet::wire::number;
@@ -104,19 +104,57 @@ fn destination_steps(director: &Director, plane: &mut Plane, query: &ExplainQuer
     ));
     if query.protocol != "icmp" {
         let service = service_for(&cluster.services, &query.protocol, destination);
-        steps.push(match service {
+        match service {
             Some(service) => {
                 let servers = service.servers.len();
-                format!(
-                    "service {} {} takes it; it has {servers} servers",
-                    service.protocol.word(),
-                    service.ports
-                )
+                let (protocol, ports) = (service.protocol.word(), service.ports);
+                steps.push(format!("service {protocol} {ports} takes it; it has {servers} servers"));
+                steps.extend(pool_step(director, cluster, service, source.ip()));
             }
-            None => format!("no service of the cluster takes {} port {}", query.protocol, destination.port()),
-        });
+            None => {
+                let port = destination.port();
+                steps.push(format!("no service of the cluster takes {} port {port}", query.protocol));
+            }
+        }
     }
     steps
+}
+
+/// Of which pool a new flow of the client gets a server; nothing where there is one pool.
+fn pool_step(
+    director: &Director,
+    cluster: &Cluster,
+    service: &Service,
+    client: std::net::IpAddr,
+) -> Option<String> {
+    if service.pools.is_empty() {
+        return None;
+    }
+    let view = director.pool_view(service_identity(cluster, service))?;
+    let name = |pool: u8| match status::pool_name(service, pool) {
+        MAIN_POOL => "the main pool".to_owned(),
+        name => format!("pool {name}"),
+    };
+    let in_force = name(view.in_force);
+    let why = if view.because.is_empty() { String::new() } else { format!(", because {}", view.because) };
+    let Some((prefix, pool)) = service.pool_of_client(client) else {
+        return Some(format!("new flows of its client go to {in_force}{why}"));
+    };
+    let usable = |pool: u8| {
+        let of_pool = service.servers.iter().filter(|server| server.pool == pool);
+        let weight = |server| {
+            director.server_view(server_identity(cluster, service, server)).map(|view| view.weight.in_force)
+        };
+        of_pool.filter_map(weight).any(|weight| weight > 0)
+    };
+    let given = format!("a rule gives its client, of {prefix}, {}", name(pool));
+    Some(match service.stand_in(pool, view.in_force, usable) {
+        Some(stand_in) => {
+            format!("{given}; no server of that gets new flows, so {} stands in", name(stand_in))
+        }
+        None if usable(pool) => given,
+        None => format!("{given}; no server of that gets new flows, and nobody stands in"),
+    })
 }
 
 /// An exact port wins over a range, and a range over any.

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use geminus_core::director::About;
 use geminus_core::model;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt as _};
@@ -34,10 +35,38 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(crate) struct Occasion {
     /// One of [`model::HOOK_EVENTS`].
     pub(crate) event: &'static str,
-    /// Names of the clusters it is about; none: of no cluster in particular.
+    /// Names of the clusters it is about, where nothing below names them; none: of no cluster in particular.
     pub(crate) clusters: Vec<String>,
+    /// The server, services and pool it is about.
+    pub(crate) about: About,
     /// The event in words.
     pub(crate) message: String,
+}
+
+impl Occasion {
+    /// What the program finds in its environment. Every variable is there, so that a shell's `set -u` holds.
+    fn variables(&self) -> [(&'static str, String); 8] {
+        let About { server, services, pool, reason } = &self.about;
+        let mut clusters: Vec<_> = services.iter().map(|(cluster, _)| cluster.as_str()).collect();
+        clusters.dedup();
+        if clusters.is_empty() {
+            clusters = self.clusters.iter().map(String::as_str).collect();
+        }
+        let services: Vec<_> =
+            services.iter().map(|(cluster, service)| format!("{cluster}/{service}")).collect();
+        let (server, address) =
+            server.as_ref().map(|(name, address)| (name.clone(), address.to_string())).unwrap_or_default();
+        [
+            ("GEMINUS_EVENT", self.event.to_owned()),
+            ("GEMINUS_MESSAGE", self.message.clone()),
+            ("GEMINUS_CLUSTERS", clusters.join(" ")),
+            ("GEMINUS_SERVICES", services.join(" ")),
+            ("GEMINUS_SERVER", server),
+            ("GEMINUS_ADDRESS", address),
+            ("GEMINUS_POOL", pool.clone().unwrap_or_default()),
+            ("GEMINUS_REASON", reason.unwrap_or_default().to_owned()),
+        ]
+    }
 }
 
 /// The programs of the configuration, and those that run.
@@ -134,10 +163,8 @@ async fn run(job: Job) -> Result<(), String> {
         .args(arguments)
         .env_clear()
         .env("PATH", PATH)
-        .env("GEMINUS_EVENT", event)
-        .env("GEMINUS_CLUSTERS", job.occasion.clusters.join(" "))
         .env("GEMINUS_NODE", &job.node)
-        .env("GEMINUS_MESSAGE", &job.occasion.message)
+        .envs(job.occasion.variables())
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -214,7 +241,8 @@ mod tests {
 
     fn occasion(event: &'static str) -> Occasion {
         let clusters = vec!["shop".to_owned(), "mail".to_owned()];
-        Occasion { event, clusters, message: "active for shop: $(reboot)".to_owned() }
+        let about = About::default();
+        Occasion { event, clusters, about, message: "active for shop: $(reboot)".to_owned() }
     }
 
     fn script(dir: &Path, text: &str) -> String {
@@ -258,6 +286,32 @@ mod tests {
         let foreign: Vec<_> =
             foreign.filter(|name| !name.starts_with("GEMINUS_") && !known.contains(name)).collect();
         assert_eq!(foreign, Vec::<&str>::new(), "nothing of the daemon's own environment");
+    }
+
+    #[test]
+    fn a_program_is_told_of_what_by_names_and_finds_every_variable_there() {
+        let variables = |about: About| Occasion { about, ..occasion("server-down") }.variables();
+        let service = |cluster: &str, service: &str| (cluster.to_owned(), service.to_owned());
+        let about = About {
+            server: Some(("web1".to_owned(), "198.51.100.21".parse().expect("an address"))),
+            services: vec![service("shop", "tcp/80"), service("shop", "tcp/443"), service("wiki", "tcp/80")],
+            pool: Some("main".to_owned()),
+            reason: Some("refused"),
+        };
+        assert_eq!(
+            variables(about)[2..].iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>(),
+            [
+                "GEMINUS_CLUSTERS=shop wiki",
+                "GEMINUS_SERVICES=shop/tcp/80 shop/tcp/443 wiki/tcp/80",
+                "GEMINUS_SERVER=web1",
+                "GEMINUS_ADDRESS=198.51.100.21",
+                "GEMINUS_POOL=main",
+                "GEMINUS_REASON=refused",
+            ]
+        );
+        let of_a_node = variables(About::default());
+        assert_eq!(of_a_node[2], ("GEMINUS_CLUSTERS", "shop mail".to_owned()));
+        assert!(of_a_node[3..].iter().all(|(_, value)| value.is_empty()));
     }
 
     #[test]

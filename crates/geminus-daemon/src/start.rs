@@ -80,6 +80,7 @@ async fn daemon(options: &RunOptions) -> Result<(), RunError> {
         lease_remaining: found.lease_remaining,
         group_lease_remaining: found.group_lease_remaining,
         adopted: found.adopted,
+        kernel_start: started.kernel_start(),
         seed: u64::from(std::process::id()),
     };
     let now = started.now();

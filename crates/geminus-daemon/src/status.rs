@@ -20,6 +20,7 @@ use geminus_dataplane::{FlowReading, Sent};
 use geminus_packet::flow::State;
 use geminus_packet::wire::number;
 
+pub(crate) use self::health::pool_name;
 use crate::agents::Agents;
 use crate::pair::Pair;
 use crate::plane::Plane;
@@ -246,7 +247,7 @@ fn server_status(
         state: health.state,
         because: health.because.or_else(|| because(director, server, known)),
         findings: health.findings,
-        pool: (server.pool > 0).then(|| health::pool_name(service, server.pool).to_owned()),
+        pool: (server.pool > 0).then(|| pool_name(service, server.pool).to_owned()),
         check: health.check,
         weight: health.weight,
         weights: health.weights,

@@ -204,7 +204,7 @@ impl<H: Home> Stage<H> {
             }
             Step::DrainLast => {
                 let identity = self.last_identity();
-                self.overrides.insert(identity, Override { drained: true, weight: None });
+                self.overrides.insert(identity, Override { drained: true, ..Override::default() });
                 self.install();
             }
             Step::RemoveLast => {

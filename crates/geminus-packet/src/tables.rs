@@ -464,7 +464,8 @@ pub struct Server {
     /// The service entry it belongs to (lower 32 bits; said of every server, and of one of a further pool it is the one with
     /// the port) and the next of the servers that share its clients (upper 32 bits), in a circle of at most [`KIN`]; 0: none.
     pub kin: Word,
-    /// For user space: what health and the manager last said of it.
+    /// For user space: what health and the manager last said of it (24 bits), and when its drain ends, in milliseconds of the
+    /// monotonic clock (40 bits; 0: never).
     pub ruling: Word,
 }
 

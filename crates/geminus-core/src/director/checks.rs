@@ -3,8 +3,10 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::counts::was_released;
 use super::fleet::{Facts, Fleet};
-use super::{Director, Effect, Instant, TimeOfDay, words};
+use super::told::News;
+use super::{About, Director, Effect, Instant, TimeOfDay, words};
 use crate::health::{Action, Diagnosis, Finding, Health, Notice, Reading, Spot, State, Story, TargetNumber};
 use crate::journal::EventKind;
 use crate::plan::Rulings;
@@ -61,10 +63,15 @@ impl Director {
     /// The servers of the site in force are checked, weighed and counted from now on. `last`: what was found in the last
     /// run, at a start.
     pub(super) fn begin_care(&mut self, last: &Rulings, now: Instant) {
-        let down = |identity| last.server(identity).down.is_some();
+        let kernel_now = self.kernel_start.at(now);
+        let down = |identity| {
+            let before = last.server(identity);
+            before.down.is_some() && !was_released(self.overrides.get(identity), before, kernel_now)
+        };
         self.care.health.link(self.ports.own().is_some_and(|port| port.up), now);
         self.care.health.configure(&self.site, &self.node.name, down, now);
         self.care.fleet = Fleet::of(&facts!(self), &self.node.name, last, now);
+        self.remember_drains(last, now);
         self.recount(now);
         self.begin_weights(last, now);
     }
@@ -74,6 +81,8 @@ impl Director {
         self.care.health.configure(&self.site, &self.node.name, |_| false, now);
         let facts = facts!(self);
         self.care.fleet.change(&facts, &self.node.name, now);
+        let hosts = self.care.fleet.hosts();
+        self.hooked_silent.retain(|host| hosts.contains_key(host));
         self.agents_changed(now);
         self.recount(now);
         self.change_weights(now);
@@ -120,12 +129,17 @@ impl Director {
         for notice in notices {
             self.tell_health(notice, now);
         }
-        for (kind, message) in news {
-            self.tell_bounded(kind, message, now);
+        for one in news {
+            self.tell_news_bounded(one, now);
         }
     }
 
     fn tell_health(&mut self, notice: Notice, now: Instant) {
+        let about = match notice {
+            Notice::Story(Story::Down(target)) => self.about_target(target, self.fault_word(target)),
+            Notice::Up(target, _) => self.about_target(target, None),
+            _ => About::default(),
+        };
         let told = match notice {
             Notice::Story(Story::Down(target)) => Some((EventKind::ServerDown, self.down_told(target))),
             Notice::Story(Story::AllSilent(number)) => {
@@ -154,7 +168,7 @@ impl Director {
             Notice::Finding(finding) => self.finding_told(&finding),
         };
         if let Some((kind, message)) = told {
-            self.tell_bounded(kind, message, now);
+            self.tell_news_bounded(News::new(kind, message).about(about), now);
         }
     }
 
@@ -180,6 +194,13 @@ impl Director {
             message.push_str(&format!("; {}", finding_words(found, by)));
         }
         message
+    }
+
+    /// Why a target is down in one word: what the second look found, else what the last check did.
+    fn fault_word(&self, target: TargetNumber) -> Option<&'static str> {
+        let found = self.care.health.findings(target).into_iter().map(|(_, found)| found);
+        let mut found = found.filter(|&found| found != Diagnosis::Nothing).map(Diagnosis::word);
+        found.next().or_else(|| Some(self.care.health.view(target)?.fault?.kind.word()))
     }
 
     /// Why the last check of a target failed.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::fleet::Drain;
 use super::{Director, Effect, Instant, ServerCount};
 use crate::journal::EventKind;
-use crate::model::{Condition, Select, Service};
+use crate::model::{Condition, OnDown, Select, Service};
+use crate::plan::{KernelMs, Override, Ruling, Rulings};
 
 /// Time between two counts.
 pub const COUNT_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,6 +33,12 @@ fn is_counted(service: &Service, pool: u8) -> bool {
     service.managed
         || service.select == Select::LeastConnections
         || pool == 0 && service.rules.iter().any(|rule| overflows(&rule.when))
+}
+
+/// Whether a server's flows were given up because its drain was over, and not because of its health.
+pub(super) fn was_released(wish: Override, before: Ruling, now: KernelMs) -> bool {
+    let over = wish.drained && wish.until.is_some_and(|until| until <= now);
+    over && before.down == Some(OnDown::Rehash)
 }
 
 impl Director {
@@ -97,20 +104,30 @@ impl Director {
             self.care.counting.deadlines.remove(&identity);
             let Some(member) = self.care.fleet.member_mut(identity) else { continue };
             member.drain.released = true;
-            let left = member.tally.map_or(0, |tally| tally.active);
+            let left = member.tally.map_or(String::new(), |tally| format!(" ({} were left)", tally.active));
             let name = self.called_member(identity);
-            let message =
-                format!("{name} is drained and its time is over: its flows go to others ({left} were left)");
+            let message = format!("{name} is drained and its time is over: its flows go to others{left}");
             self.tell_bounded(EventKind::ServerReleased, message, now);
         }
     }
 
-    /// The drains of these servers are others than before. `within`: after which time their flows are given up.
-    pub(super) fn drains_changed(&mut self, servers: &[u64], within: Option<Duration>, now: Instant) {
+    /// What the tables remember of drains, at a start. `last`: what was found in the last run.
+    pub(super) fn remember_drains(&mut self, last: &Rulings, now: Instant) {
+        for member in self.care.fleet.rosters.iter_mut().flat_map(|roster| &mut roster.members) {
+            let wish = self.overrides.get(member.identity);
+            let before = last.server(member.identity);
+            let deadline = wish.until.filter(|_| wish.drained).map(|until| self.kernel_start.moment(until));
+            let released = was_released(wish, before, self.kernel_start.at(now));
+            member.drain = Drain { deadline, released, empty_told: wish.drained && before.emptied };
+        }
+    }
+
+    /// The drains of these servers are others than before.
+    pub(super) fn drains_changed(&mut self, servers: &[u64], now: Instant) {
         for &identity in servers {
-            let drained = self.overrides.get(identity).drained;
+            let Override { drained, until, .. } = self.overrides.get(identity);
             let Some(member) = self.care.fleet.member_mut(identity) else { continue };
-            let deadline = within.filter(|_| drained).map(|within| now + within);
+            let deadline = until.filter(|_| drained).map(|until| self.kernel_start.moment(until));
             let empty_told =
                 drained && member.drain.empty_told && member.tally.is_some_and(|one| one.active == 0);
             member.drain = Drain { deadline, released: false, empty_told };

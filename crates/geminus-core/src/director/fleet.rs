@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::view::ServerState;
 use super::{Instant, ServerCount, TimeOfDay};
 use crate::health::{Health, TargetNumber};
-use crate::journal::EventKind;
 use crate::model::{Server, Service, Site};
 use crate::plan::{Overrides, Rulings};
 
@@ -25,9 +24,6 @@ pub(super) struct Facts<'a> {
     /// None: not known yet.
     pub(super) time: Option<TimeOfDay>,
 }
-
-/// Something to be told.
-pub(super) type News = (EventKind, String);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -78,6 +74,8 @@ pub(super) struct Pool {
     pub(super) panic: bool,
     /// No server of it is up and gets new flows.
     pub(super) empty: bool,
+    /// The pool whose servers its clients get meanwhile.
+    pub(super) stand_in: Option<u8>,
     pub(super) up: usize,
     pub(super) healthy_percent: u8,
     /// How many units make one of the configured weight.

@@ -3,6 +3,8 @@
 use std::ops::{Add, AddAssign};
 use std::time::Duration;
 
+use crate::plan::KernelMs;
+
 /// A moment on a clock that only goes forward: time since an arbitrary start, the same for every input of one machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Instant(Duration);
@@ -24,6 +26,22 @@ impl Instant {
     /// How long after `earlier` it is; zero if it is not later.
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+/// What the kernel's monotonic clock said at [`Instant::START`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KernelStart(pub Duration);
+
+impl KernelStart {
+    /// A moment of the kernel's clock; one before the start is the start.
+    pub(super) const fn moment(self, then: KernelMs) -> Instant {
+        Instant(Duration::from_millis(then.0).saturating_sub(self.0))
+    }
+
+    /// What the kernel's clock says at a moment.
+    pub(super) fn at(self, now: Instant) -> KernelMs {
+        KernelMs(0) + self.0.saturating_add(now.0)
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Director, Instant, words};
 use crate::journal::EventKind;
 use crate::limits;
 use crate::model::{Cluster, Server, Service, Site};
-use crate::plan::{Override, Overrides, server_identity};
+use crate::plan::{KernelMs, Override, Overrides, server_identity};
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,13 @@ impl Refusal {
 
 impl Order {
     /// What is wanted of all servers once this is carried out.
-    pub(super) fn apply(&self, site: &Site, node: &str, before: &Overrides) -> Result<Overrides, Refusal> {
+    pub(super) fn apply(
+        &self,
+        site: &Site,
+        node: &str,
+        before: &Overrides,
+        now: KernelMs,
+    ) -> Result<Overrides, Refusal> {
         if let Wish::Weight(Some(weight)) = self.wish
             && weight > limits::WEIGHT_MAX
         {
@@ -65,7 +71,7 @@ impl Order {
             if self.means(cluster, server) {
                 found = true;
                 let identity = server_identity(cluster, service, server);
-                after.insert(identity, self.wish.on(before.get(identity)));
+                after.insert(identity, self.wish.on(before.get(identity), now));
             }
         }
         if found { Ok(after) } else { Err(self.unknown(site, node)) }
@@ -126,11 +132,14 @@ impl Order {
 }
 
 impl Wish {
-    const fn on(self, before: Override) -> Override {
+    fn on(self, before: Override, now: KernelMs) -> Override {
         match self {
-            Self::Drain | Self::DrainWithin(_) => Override { drained: true, weight: before.weight },
-            Self::Undrain => Override { drained: false, weight: before.weight },
-            Self::Weight(weight) => Override { drained: before.drained, weight },
+            Self::Drain => Override { drained: true, until: None, weight: before.weight },
+            Self::DrainWithin(time) => {
+                Override { drained: true, until: Some(now + time), weight: before.weight }
+            }
+            Self::Undrain => Override { drained: false, until: None, weight: before.weight },
+            Self::Weight(weight) => Override { weight, ..before },
         }
     }
 }
@@ -148,11 +157,7 @@ impl Director {
                 .map(|(cluster, service, server)| server_identity(cluster, service, server))
                 .collect::<Vec<_>>(),
         };
-        let within = match order.wish {
-            Wish::DrainWithin(time) => Some(time),
-            _ => None,
-        };
-        self.drains_changed(&meant, within, now);
+        self.drains_changed(&meant, now);
     }
 }
 

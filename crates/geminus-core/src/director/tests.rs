@@ -109,6 +109,7 @@ struct Setting {
     group_lease_remaining: Duration,
     overrides: Overrides,
     rulings: Rulings,
+    kernel_start: KernelStart,
     mute: Vec<IpAddr>,
     route: fn(IpAddr) -> Route,
 }
@@ -122,6 +123,7 @@ impl Setting {
             group_lease_remaining: Duration::ZERO,
             overrides: Overrides::default(),
             rulings: Rulings::default(),
+            kernel_start: KernelStart(Duration::from_secs(1_000)),
             mute: Vec::new(),
             route: |_| Route::OnLink { interface: ETH, source: None },
         }
@@ -153,6 +155,7 @@ impl Setting {
             lease_remaining: self.lease_remaining,
             group_lease_remaining: self.group_lease_remaining,
             adopted: self.adopted,
+            kernel_start: self.kernel_start,
             seed: 1,
         };
         World {
@@ -201,6 +204,7 @@ impl World {
                 | Effect::Release
                 | Effect::Answer { .. }
                 | Effect::Tell(_)
+                | Effect::Hook { .. }
                 | Effect::Ready
                 | Effect::Twin(_)
                 | Effect::TwinSite

@@ -121,6 +121,8 @@ pub struct PoolView {
     pub healthy: u8,
     /// Whether health is ignored in it, because too little of it is well.
     pub panic: bool,
+    /// Index of the pool whose servers its clients get while none of its own is up.
+    pub stand_in: Option<u8>,
     /// Active flows of all its servers, when they are counted.
     pub active: Option<u64>,
     /// New flows a second to all its servers, when they are counted.
@@ -174,6 +176,7 @@ impl Director {
                 servers: of_site.servers.iter().filter(|server| server.pool == number).count(),
                 healthy: pool.healthy_percent,
                 panic: pool.panic,
+                stand_in: pool.stand_in,
                 active: flows.map(|(active, _)| active),
                 rate: flows.map(|(_, rate)| rate),
             }

@@ -206,7 +206,7 @@ impl Director {
             let wanted = match &request {
                 Request::Rulings => Ok((Arc::clone(&self.site), self.overrides.clone())),
                 Request::Order { order, .. } => order
-                    .apply(&self.site, node, &self.overrides)
+                    .apply(&self.site, node, &self.overrides, self.kernel_start.at(now))
                     .map(|after| (Arc::clone(&self.site), after)),
                 Request::Reload { site, .. } => {
                     Ok((Arc::clone(site), orders::surviving(site, node, &self.overrides)))

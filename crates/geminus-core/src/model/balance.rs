@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::Service;
+
 /// How a server is checked.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Check {
@@ -242,6 +244,45 @@ pub struct Prefix {
 impl std::fmt::Display for Prefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.address, self.bits)
+    }
+}
+
+impl Prefix {
+    /// Whether an address begins with it. No address of one family does with a prefix of the other.
+    pub fn has(&self, address: IpAddr) -> bool {
+        let differ = match (self.address, address) {
+            (IpAddr::V4(one), IpAddr::V4(other)) => (u32::from(one) ^ u32::from(other)).leading_zeros(),
+            (IpAddr::V6(one), IpAddr::V6(other)) => (u128::from(one) ^ u128::from(other)).leading_zeros(),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+        };
+        differ >= u32::from(self.bits)
+    }
+}
+
+impl Service {
+    /// The pool whose servers clients get that a rule gives to `pool`, while that has none that is `usable`: the one in force,
+    /// else the sorry pool, whichever has one.
+    pub fn stand_in(&self, pool: u8, in_force: u8, usable: impl Fn(u8) -> bool) -> Option<u8> {
+        let by_client = |rule: &Rule| rule.pool == pool && matches!(rule.when, Condition::From(_));
+        if usable(pool) || !self.rules.iter().any(by_client) {
+            return None;
+        }
+        let candidates = [Some(in_force), self.sorry].into_iter().flatten();
+        candidates.filter(|&other| other != pool).find(|&other| usable(other))
+    }
+
+    /// The pool that a rule gives to a client, and the prefix that it has the client by: the longest, of equal ones the first.
+    pub fn pool_of_client(&self, client: IpAddr) -> Option<(Prefix, u8)> {
+        let mut best: Option<(Prefix, u8)> = None;
+        for rule in &self.rules {
+            let Condition::From(prefixes) = &rule.when else { continue };
+            for &prefix in prefixes.iter().filter(|prefix| prefix.has(client)) {
+                if best.is_none_or(|(longest, _)| prefix.bits > longest.bits) {
+                    best = Some((prefix, rule.pool));
+                }
+            }
+        }
+        best
     }
 }
 

@@ -47,9 +47,11 @@ pub(super) fn begin_server(entry: &ServerEntry, identity: u64) {
 /// [`release`].
 pub(super) fn write_server(entry: &ServerEntry, wanted: &WantedServer<'_>) {
     let flags = wanted.flags();
-    if !is_to_release(entry, wanted.ruling) {
-        entry.ruling.store(wanted.ruling.to_word());
-    }
+    let found = match is_to_release(entry, wanted.ruling) {
+        true => entry.ruling.load() & !Override::UNTIL,
+        false => wanted.ruling.to_word(),
+    };
+    entry.ruling.store(found | wanted.wish.until_word());
     let kept = entry.interface.load() & !(0xffff << 32);
     entry.interface.store(kept | wanted.wish.to_word());
     entry.weight.store(u64::from(wanted.weight));
@@ -67,7 +69,7 @@ pub(super) fn release(entry: &ServerEntry, ruling: Ruling) {
     entry.interface.store(entry.interface.load() & !(0xffff << 48) | generation);
     entry.link.store(entry.link.load() & MAC_BITS | generation);
     entry.active.store(0);
-    entry.ruling.store(ruling.to_word());
+    entry.ruling.store(ruling.to_word() | entry.ruling.load() & Override::UNTIL);
 }
 
 fn is_to_release(entry: &ServerEntry, ruling: Ruling) -> bool {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::ops::Add;
+use std::time::Duration;
 
 use crate::model::{Cluster, Server, Service};
 
@@ -66,11 +68,26 @@ pub(super) fn leading_word(hash: &blake3::Hash) -> u64 {
     hash.as_bytes().iter().take(8).fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
+/// A moment of the kernel's monotonic clock in milliseconds. That clock begins anew with the machine, and so do pinned
+/// tables: it means the same to every daemon that finds it there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KernelMs(pub u64);
+
+impl Add<Duration> for KernelMs {
+    type Output = Self;
+
+    fn add(self, later: Duration) -> Self {
+        Self(self.0.saturating_add(later.as_millis().try_into().unwrap_or(u64::MAX)))
+    }
+}
+
 /// What the operator wants of one server, otherwise than the configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Override {
     /// No new flows.
     pub drained: bool,
+    /// Of a drained one: when the flows that are left are given up; none: never.
+    pub until: Option<KernelMs>,
     /// This weight.
     pub weight: Option<u16>,
 }
@@ -79,8 +96,19 @@ impl Override {
     const DRAINED: u64 = 1 << 32;
     const WEIGHTED: u64 = 1 << 33;
     const WEIGHT_SHIFT: u32 = 34;
+    /// Forty bits of milliseconds are 34 years.
+    const UNTIL_SHIFT: u32 = 24;
 
-    /// As it stands in a server entry's `interface` word.
+    /// The bits of a server entry's `ruling` word in which the end of a drain stands.
+    pub(super) const UNTIL: u64 = u64::MAX << Self::UNTIL_SHIFT;
+
+    /// The end of a drain, as it stands in a server entry's `ruling` word.
+    pub(super) fn until_word(self) -> u64 {
+        let latest = Self::UNTIL >> Self::UNTIL_SHIFT;
+        self.until.map_or(0, |KernelMs(ms)| ms.clamp(1, latest) << Self::UNTIL_SHIFT)
+    }
+
+    /// All but the end of a drain, as it stands in a server entry's `interface` word.
     pub(super) fn to_word(self) -> u64 {
         let drained = if self.drained { Self::DRAINED } else { 0 };
         let weight =
@@ -88,9 +116,15 @@ impl Override {
         drained | weight
     }
 
-    pub(super) fn from_word(word: u64) -> Self {
-        let weight = (word >> Self::WEIGHT_SHIFT) as u16 & 0x3ff;
-        Self { drained: word & Self::DRAINED != 0, weight: (word & Self::WEIGHTED != 0).then_some(weight) }
+    /// From a server entry's `interface` and `ruling` words.
+    pub(super) fn from_words(interface: u64, ruling: u64) -> Self {
+        let weight = (interface >> Self::WEIGHT_SHIFT) as u16 & 0x3ff;
+        let until = ruling >> Self::UNTIL_SHIFT;
+        Self {
+            drained: interface & Self::DRAINED != 0,
+            until: (until != 0).then_some(KernelMs(until)),
+            weight: (interface & Self::WEIGHTED != 0).then_some(weight),
+        }
     }
 
     /// The weight in force.

@@ -24,7 +24,8 @@ pub(super) struct Part<'a> {
 pub(super) struct Pool {
     /// What its service entry is called: of the main pool, as the service.
     pub(super) identity: u64,
-    /// Indices of its servers in the service.
+    /// Indices of its servers in the service, or of those that stand in for them ([`Service::stand_in`]): its clients find
+    /// them in its ring, and no packet has to ask twice.
     pub(super) servers: Vec<usize>,
 }
 
@@ -45,16 +46,22 @@ pub(super) fn part<'a>(wanted: &Wanted<'a>, place: (usize, usize), cluster: &'a 
         name: &server.name,
         weight: wanted.rulings.server(identity).weight_of(server, wanted.overrides.get(identity)),
     };
-    let members = service.servers.iter().zip(&servers).map(member).collect();
+    let members: Vec<_> = service.servers.iter().zip(&servers).map(member).collect();
     let group = service.affinity.as_ref().and_then(|affinity| affinity.group.as_deref());
     let clients = group.map_or(names.service(), |group| identity::clients(cluster, group));
     let identities =
         std::iter::once(names.service()).chain(service.pools.iter().map(|name| names.pool(name)));
-    let pool = |(number, identity): (usize, u64)| {
-        let its_own = |&at: &usize| usize::from(service.servers[at].pool) == number;
-        Pool { identity, servers: (0..service.servers.len()).filter(its_own).collect() }
+    let of_pool =
+        |number: u8| (0..service.servers.len()).filter(move |&at| service.servers[at].pool == number);
+    let in_force = wanted.rulings.pool(names.service());
+    let pool = |(number, identity): (u8, u64)| {
+        let members: &[Member<'_>] = &members;
+        let stand_in =
+            service.stand_in(number, in_force, |pool| of_pool(pool).any(|at| members[at].weight > 0));
+        Pool { identity, servers: of_pool(stand_in.unwrap_or(number)).collect() }
     };
-    Part { place, service, clients, servers, members, pools: identities.enumerate().map(pool).collect() }
+    let pools = (0..).zip(identities).map(pool).collect();
+    Part { place, service, clients, servers, members, pools }
 }
 
 impl<'a> Part<'a> {

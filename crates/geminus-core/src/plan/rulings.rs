@@ -15,14 +15,17 @@ pub struct Ruling {
     pub down: Option<OnDown>,
     /// No new flows for now: maintenance, or its agent said that it is about to stop.
     pub resting: bool,
+    /// It is drained, and that it has no flow left was told.
+    pub emptied: bool,
 }
 
 impl Ruling {
     const WEIGHTED: u64 = 1 << 16;
     const DOWN_SHIFT: u32 = 17;
     const RESTING: u64 = 1 << 19;
+    const EMPTIED: u64 = 1 << 20;
 
-    /// As it stands in a server entry's `ruling` word.
+    /// As it stands in a server entry's `ruling` word, below the end of a drain ([`Override::UNTIL`]).
     pub(super) fn to_word(self) -> u64 {
         let weight = self.weight.map_or(0, |weight| Self::WEIGHTED | u64::from(weight));
         let down = match self.down {
@@ -32,7 +35,8 @@ impl Ruling {
             Some(OnDown::Reset) => 3,
         };
         let resting = if self.resting { Self::RESTING } else { 0 };
-        weight | down << Self::DOWN_SHIFT | resting
+        let emptied = if self.emptied { Self::EMPTIED } else { 0 };
+        weight | down << Self::DOWN_SHIFT | resting | emptied
     }
 
     pub(super) fn from_word(word: u64) -> Self {
@@ -43,7 +47,7 @@ impl Ruling {
             _ => Some(OnDown::Reset),
         };
         let weight = (word & Self::WEIGHTED != 0).then_some(word as u16);
-        Self { weight, down, resting: word & Self::RESTING != 0 }
+        Self { weight, down, resting: word & Self::RESTING != 0, emptied: word & Self::EMPTIED != 0 }
     }
 
     /// Whether the flows that the server had are given up.
@@ -119,9 +123,10 @@ mod tests {
     fn a_ruling_comes_out_of_its_word_as_it_went_in() {
         for weight in [None, Some(0), Some(1), Some(1000), Some(u16::MAX)] {
             for down in [None, Some(OnDown::Rehash), Some(OnDown::Keep), Some(OnDown::Reset)] {
-                for resting in [false, true] {
-                    let ruling = Ruling { weight, down, resting };
+                for (resting, emptied) in [(false, false), (false, true), (true, false), (true, true)] {
+                    let ruling = Ruling { weight, down, resting, emptied };
                     assert_eq!(Ruling::from_word(ruling.to_word()), ruling);
+                    assert_eq!(ruling.to_word() & Override::UNTIL, 0, "the end of a drain has its own bits");
                 }
             }
         }

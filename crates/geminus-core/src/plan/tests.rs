@@ -111,7 +111,7 @@ fn removing_a_server_moves_hardly_anybody_else_even_without_memory() {
 #[test]
 fn a_drained_server_keeps_its_flows_and_gets_no_new_one() {
     let (mut node, flows) = busy(shop(&["web1", "web2", "web3"]));
-    node.wish("web2", Override { drained: true, weight: None });
+    node.wish("web2", Override { drained: true, ..Override::default() });
     node.reload().unwrap();
     assert_only_these_moved(&node, &flows, &[]);
     assert!((0..FLOWS).all(|n| node.send(&flow(80, 10_000 + n, 80).syn()).server() != "web2"));
@@ -135,7 +135,7 @@ fn weight_zero_is_a_drain() {
 fn a_service_whose_every_server_is_drained_keeps_its_flows_and_takes_no_new_one() {
     let (mut node, flows) = busy(shop(&["web1", "web2"]));
     for name in ["web1", "web2"] {
-        node.wish(name, Override { drained: true, weight: None });
+        node.wish(name, Override { drained: true, ..Override::default() });
     }
     node.reload().unwrap();
     assert_only_these_moved(&node, &flows, &[]);
@@ -145,7 +145,7 @@ fn a_service_whose_every_server_is_drained_keeps_its_flows_and_takes_no_new_one(
 #[test]
 fn a_changed_weight_moves_no_flow_and_changes_the_share_of_new_ones() {
     let (mut node, flows) = busy(shop(&["web1", "web2", "web3"]));
-    node.wish("web1", Override { drained: false, weight: Some(8) });
+    node.wish("web1", Override { drained: false, weight: Some(8), ..Override::default() });
     node.reload().unwrap();
     assert_only_these_moved(&node, &flows, &[]);
     let new = (0..2000).filter(|n| node.send(&flow(80, 10_000 + n, 80).syn()).server() == "web1").count();
@@ -170,7 +170,7 @@ fn a_reload_of_the_same_site_writes_nothing() {
     site.clusters[0].services.push(Service { ports: Ports::Any, ..service(0, &["web7"]) });
     site.clusters.push(cluster("mail", 81, vec![service(25, &["mx"])]));
     let (mut node, _) = busy(site);
-    node.wish("web2", Override { drained: true, weight: Some(7) });
+    node.wish("web2", Override { drained: true, weight: Some(7), ..Override::default() });
     node.reload().unwrap();
     let before = node.snapshot();
     let graces = node.reload().unwrap();
@@ -183,8 +183,8 @@ fn what_is_installed_is_found_again() {
     let mut site = shop(&["web1", "web2", "web3"]);
     site.clusters.push(cluster("mail", 81, vec![service(25, &["mx"]), service(110, &["mx"])]));
     let (mut node, flows) = busy(site);
-    node.wish("web2", Override { drained: true, weight: Some(7) });
-    node.wish("mx", Override { drained: false, weight: Some(1000) });
+    node.wish("web2", Override { drained: true, until: Some(KernelMs(86_400_000_000)), weight: Some(7) });
+    node.wish("mx", Override { drained: false, weight: Some(1000), ..Override::default() });
     node.reload().unwrap();
     let before = node.snapshot();
     let adopted = Planner::adopt(&node.tables, &node.sizes);
@@ -346,9 +346,9 @@ fn what_the_operator_wants_is_done_alike_alone_and_with_everything() {
     let (mut whole, _) = busy(site.clone());
     let (mut alone, flows) = busy(site);
     for (name, wish) in [
-        ("web1", Override { drained: true, weight: None }),
-        ("web2", Override { drained: false, weight: Some(50) }),
-        ("mx", Override { drained: false, weight: Some(0) }),
+        ("web1", Override { drained: true, ..Override::default() }),
+        ("web2", Override { drained: false, weight: Some(50), ..Override::default() }),
+        ("mx", Override { drained: false, weight: Some(0), ..Override::default() }),
         ("web1", Override::default()),
     ] {
         whole.wish(name, wish);

@@ -2,11 +2,8 @@
 
 use geminus_api::{CheckStatus, LoadStatus, PoolStatus, PoolsStatus, ServerState, WeightStatus};
 use geminus_core::director::{Director, Instant, ServerState as Found, ServerView};
-use geminus_core::model::{Cluster, Server, Service, Via};
+use geminus_core::model::{Cluster, MAIN_POOL, Server, Service, Via};
 use geminus_core::plan::{server_identity, service_identity};
-
-/// What the main pool is called: the configuration has no name for it.
-const MAIN: &str = "main";
 
 /// How one server is.
 pub(super) struct Health {
@@ -99,22 +96,23 @@ impl Health {
 }
 
 /// What a pool is called.
-pub(super) fn pool_name(service: &Service, pool: u8) -> &str {
+pub(crate) fn pool_name(service: &Service, pool: u8) -> &str {
     let further = usize::from(pool).checked_sub(1);
-    further.and_then(|at| service.pools.get(at)).map_or(MAIN, String::as_str)
+    further.and_then(|at| service.pools.get(at)).map_or(MAIN_POOL, String::as_str)
 }
 
 /// Which pool of a service is in force, and how each is.
 pub(super) fn pools(director: &Director, cluster: &Cluster, service: &Service, now: Instant) -> PoolsStatus {
     let Some(view) = director.pool_view(service_identity(cluster, service)) else {
-        return PoolsStatus { in_force: MAIN.to_owned(), ..PoolsStatus::default() };
+        return PoolsStatus { in_force: MAIN_POOL.to_owned(), ..PoolsStatus::default() };
     };
     let pool = |pool: geminus_core::director::PoolView| PoolStatus {
-        name: if pool.name.is_empty() { MAIN.to_owned() } else { pool.name },
+        name: if pool.name.is_empty() { MAIN_POOL.to_owned() } else { pool.name },
         up: pool.up as u64,
         servers: pool.servers as u64,
         healthy_percent: pool.healthy,
         panic: pool.panic,
+        stand_in: pool.stand_in.map(|pool| pool_name(service, pool).to_owned()),
         active: pool.active,
         per_second: pool.rate,
     };

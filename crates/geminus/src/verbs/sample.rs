@@ -67,6 +67,7 @@ fn pools() -> PoolsStatus {
         servers: 3,
         healthy_percent: 100,
         panic: false,
+        stand_in: None,
         active: None,
         per_second: None,
     };

@@ -391,7 +391,8 @@ pub(super) static RULE: Table = Table {
             name: "from",
             kind: Kind::Prefixes,
             presence: Presence::Otherwise("–"),
-            doc: "The client's address is in one of these prefixes; of several rules the longest prefix decides.",
+            doc: "The client's address is in one of these prefixes; of several rules the longest prefix decides. While no \
+                  server of the pool gets new flows, its clients get those of the pool in force, else those of `sorry`.",
             example: "from = [\"203.0.113.0/24\"]",
             also: &["source", "src", "clients", "client"],
         },

@@ -208,8 +208,14 @@ pub(super) static HOOKS: Table = Table {
         hook!("partner-down", "A partner is not heard any more."),
         hook!("path-up", "Something comes by a path again."),
         hook!("path-down", "Nothing comes by a path any more."),
-        hook!("server-up", "A server is up again: the way to it is known and its checks are good."),
-        hook!("server-down", "A server is down: its checks fail, or the way to it is not known any more."),
+        hook!(
+            "server-up",
+            "A server is up again: its checks are good; where nobody checks, it answers for its address."
+        ),
+        hook!(
+            "server-down",
+            "A server is down: its checks fail; where nobody checks, it does not answer for its address."
+        ),
         hook!("pool-empty", "No server of a pool is up any more."),
         hook!("pool-full", "The main pool is past the bound of a rule: new flows go to another."),
         hook!("config-differs", "A partner has another configuration."),

@@ -19,12 +19,9 @@ impl Fleet {
             let service = roster.service(facts.site);
             for (member, server) in roster.members.iter_mut().zip(&service.servers) {
                 let ruling = last.server(member.identity);
-                let drained = facts.overrides.get(member.identity).drained;
                 // Whether it is the clock or the host that wants a rest will be known soon; till then it rests.
                 member.maintenance = ruling.resting && !server.maintenance.is_empty();
                 member.leaving = ruling.resting && server.maintenance.is_empty();
-                member.drain.released = drained && ruling.down.is_some();
-                member.drain.empty_told = drained;
             }
         }
         fleet

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Facts, Fleet, Member, News, Roster};
+use super::{Facts, Fleet, Member, Roster};
+use crate::director::told::News;
 use crate::director::view::ServerState;
 use crate::director::{Instant, hours};
 use crate::health::State;
 use crate::journal::EventKind;
-use crate::model::{Condition, Server, Service};
+use crate::model::{Condition, Server, Service, Site};
 use crate::plan::{Ruling, Rulings};
 
 /// A recovered server's weight grows in so many steps.
@@ -66,20 +67,23 @@ impl Roster {
             step = step.into_iter().chain(due).min();
             standings.push(standing);
         }
-        self.judge_pools(&standings, facts.site.health.panic_below);
+        self.judge_pools(&standings);
         let (wanted, because) = self.wanted_pool(service, facts, news);
         let sorry = self.sorry(service, wanted);
         let because =
             if sorry.is_some() { format!("no server of {} is up", self.pool_name(wanted)) } else { because };
-        let empty_in_panic = sorry.map(|_| wanted);
-        self.tell_pools(service, empty_in_panic, facts.site.health.panic_below, news);
-        self.switch(sorry.unwrap_or(wanted), because, facts, rulings, changed, news, now);
+        // What was in force in the last run stays so until the time is known.
+        let unknown = facts.time.is_none() && self.is_timed(facts);
+        let coming = if unknown { self.in_force } else { sorry.unwrap_or(wanted) };
+        self.stand_in(service, coming, sorry.map(|sorry| (wanted, sorry)));
+        self.tell_pools(facts.site, news);
+        self.switch(coming, because, rulings, changed, news, now);
         self.rule(service, &standings, facts, rulings, changed, now);
         step
     }
 
     /// How much of each pool is well.
-    fn judge_pools(&mut self, standings: &[Standing], panic_below: u8) {
+    fn judge_pools(&mut self, standings: &[Standing]) {
         for (number, pool) in (0..).zip(&mut self.pools) {
             let counts = standings.iter().filter(|one| one.pool == number && one.weight > 0);
             let (mut all, mut well) = (0_u64, 0_u64);
@@ -95,7 +99,6 @@ impl Roster {
             let percent = (well * 100).checked_div(all).unwrap_or(100);
             pool.healthy_percent = u8::try_from(percent).unwrap_or(100);
         }
-        let _ = panic_below;
     }
 
     /// The pool of the first rule that holds, and why.
@@ -134,12 +137,13 @@ impl Roster {
             self.holds[place] = holds;
             let overflow = !matches!(rule.when, Condition::During(_));
             if holds != before && overflow {
-                news.push(match holds {
-                    true => (EventKind::PoolFull, format!("{}: {words}", self.name)),
-                    false => {
-                        (EventKind::PoolRelieved, format!("{}: the main pool has room again", self.name))
-                    }
-                });
+                let reason = if matches!(rule.when, Condition::Active(_)) { "active" } else { "rate" };
+                let (kind, words) = match holds {
+                    true => (EventKind::PoolFull, words.as_str()),
+                    false => (EventKind::PoolRelieved, "the main pool has room again"),
+                };
+                let about = self.about_pool(facts.site, 0, reason);
+                news.push(News::new(kind, format!("{}: {words}", self.name)).about(about));
             }
             if holds && wanted.is_none() {
                 wanted = Some((rule.pool, words));
@@ -154,35 +158,52 @@ impl Roster {
         service.sorry.filter(|&sorry| sorry != wanted && !up(wanted) && up(sorry))
     }
 
-    /// Says which pools lost their last server or too many of them. `sorry_for`: the pool that another one stands in for.
-    fn tell_pools(
-        &mut self,
-        service: &Service,
-        sorry_for: Option<u8>,
-        panic_below: u8,
-        news: &mut Vec<News>,
-    ) {
+    /// Whose servers clients get instead of those of a pool of which none is up: where the sorry pool is in force, its own
+    /// for all of them; else those that stand in for clients whom a rule gives to it.
+    fn stand_in(&mut self, service: &Service, in_force: u8, sorry_for: Option<(u8, u8)>) {
+        let stand_in = |number: u8| {
+            let sorry = sorry_for.filter(|&(wanted, _)| wanted == number).map(|(_, sorry)| sorry);
+            sorry.or_else(|| {
+                service.stand_in(number, in_force, |pool| {
+                    self.pools.get(usize::from(pool)).is_some_and(|pool| pool.up > 0)
+                })
+            })
+        };
+        let all: Vec<_> = (0..).zip(&self.pools).map(|(number, _)| stand_in(number)).collect();
+        for (pool, stand_in) in self.pools.iter_mut().zip(all) {
+            pool.stand_in = stand_in;
+        }
+    }
+
+    /// Says which pools lost their last server or too many of them.
+    fn tell_pools(&mut self, site: &Site, news: &mut Vec<News>) {
+        let (service, panic_below) = (self.service(site), site.health.panic_below);
         for number in 0..self.pools.len() {
             let number = u8::try_from(number).unwrap_or(u8::MAX);
             let name = format!("{} of {}", self.pool_name(number), self.name);
             let served = service.servers.iter().any(|server| server.pool == number && server.weight > 0);
+            let stand_in = self.pools[usize::from(number)].stand_in.map(|pool| self.pool_name(pool));
             let pool = &mut self.pools[usize::from(number)];
             let healthy = pool.healthy_percent;
             let empty = served && pool.up == 0;
-            let panic = healthy < panic_below && sorry_for != Some(number);
+            let panic = healthy < panic_below && stand_in.is_none();
             let (was_empty, was_panic) =
                 (std::mem::replace(&mut pool.empty, empty), std::mem::replace(&mut pool.panic, panic));
-            let what = match (panic, sorry_for == Some(number)) {
-                (true, _) => "; all of them get flows, whatever their checks say",
-                (_, true) => "; the sorry pool takes its flows",
-                _ => "; new flows to it are dropped",
+            let up = pool.up;
+            let (reason, what) = match (panic, stand_in) {
+                (true, _) => ("panic", "; all of them get flows, whatever their checks say".to_owned()),
+                (_, Some(stand_in)) => ("stand-in", format!("; {stand_in} takes its flows")),
+                _ => ("dropped", "; new flows to it are dropped".to_owned()),
             };
             match (was_empty, empty) {
                 (false, true) => {
-                    news.push((EventKind::PoolEmpty, format!("no server of {name} is up{what}")))
+                    let about = self.about_pool(site, number, reason);
+                    let message = format!("no server of {name} is up{what}");
+                    news.push(News::new(EventKind::PoolEmpty, message).about(about));
                 }
                 (true, false) => {
-                    news.push((EventKind::PoolFilled, format!("{} of {name} up again", servers(pool.up))));
+                    let message = format!("{} of {name} up again", servers(up));
+                    news.push(News::new(EventKind::PoolFilled, message));
                 }
                 _ => {}
             }
@@ -190,36 +211,31 @@ impl Roster {
             match (was_panic && !was_empty, panic && !empty) {
                 (false, true) => {
                     let message = format!("{healthy} % of {name} is well, less than {panic_below} %{what}");
-                    news.push((EventKind::PoolPanic, message));
+                    news.push(News::new(EventKind::PoolPanic, message));
                 }
                 (true, false) if !empty => {
                     let message =
                         format!("{healthy} % of {name} is well: those that are not get nothing again");
-                    news.push((EventKind::PoolCalm, message));
+                    news.push(News::new(EventKind::PoolCalm, message));
                 }
                 _ => {}
             }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the two halves of what is found are borrowed apart")]
     fn switch(
         &mut self,
         wanted: u8,
         because: String,
-        facts: &Facts<'_>,
         rulings: &mut Rulings,
         changed: &mut bool,
         news: &mut Vec<News>,
         now: Instant,
     ) {
-        // What was in force in the last run stays so until the time is known.
-        let unknown = facts.time.is_none() && self.is_timed(facts);
-        let wanted = if unknown { self.in_force } else { wanted };
         if wanted != self.in_force {
             let why = if because.is_empty() { "no rule holds any more".to_owned() } else { because.clone() };
             let message = format!("{}: new flows go to {}: {why}", self.name, self.pool_name(wanted));
-            news.push((EventKind::PoolSwitched, message));
+            news.push(News::new(EventKind::PoolSwitched, message));
             self.in_force = wanted;
             self.since = now;
         }
@@ -271,6 +287,7 @@ impl Roster {
                 weight: (pool.unit > 1 || one.managed.is_some() || weight != one.weight).then_some(weight),
                 down,
                 resting: member.maintenance || member.leaving,
+                emptied: wish.drained && member.drain.empty_told,
             };
             if rulings.server(member.identity) != ruling {
                 rulings.rule(member.identity, ruling);
@@ -295,15 +312,13 @@ impl Member {
         match (before, window) {
             (false, Some(window)) => {
                 let end = hours::clock(window.to);
-                Some((
-                    EventKind::ServerResting,
-                    format!("{name} is in maintenance until {end}: no new flows"),
-                ))
+                let message = format!("{name} is in maintenance until {end}: no new flows");
+                Some(News::new(EventKind::ServerResting, message))
             }
-            (true, None) => Some((
-                EventKind::ServerRested,
-                format!("{name} gets new flows again: its maintenance is over"),
-            )),
+            (true, None) => {
+                let message = format!("{name} gets new flows again: its maintenance is over");
+                Some(News::new(EventKind::ServerRested, message))
+            }
             _ => None,
         }
     }

@@ -1,8 +1,11 @@
 //! What becomes of servers and pools.
 
+mod drains;
+mod hooks;
+
 use super::*;
 use crate::agent::Report;
-use crate::model::{Advisor, Check, Condition, OnDown, Rule, Window};
+use crate::model::{Advisor, Check, Condition, OnDown, Prefix, Rule, Window};
 use crate::plan::{Ruling, service_identity};
 
 fn checked(servers: usize) -> Cluster {
@@ -93,8 +96,8 @@ impl World {
     }
 }
 
-const DOWN: Ruling = Ruling { weight: None, down: Some(OnDown::Rehash), resting: false };
-const REST: Ruling = Ruling { weight: None, down: None, resting: true };
+const DOWN: Ruling = Ruling { weight: None, down: Some(OnDown::Rehash), resting: false, emptied: false };
+const REST: Ruling = Ruling { weight: None, down: None, resting: true, emptied: false };
 
 #[test]
 fn a_server_that_dies_is_taken_out_within_the_promised_time_and_put_back_when_it_recovers() {
@@ -229,6 +232,28 @@ fn where_the_sorry_pool_is_dead_too_nothing_is_switched() {
 }
 
 #[test]
+fn a_pool_of_clients_without_a_server_is_stood_in_for_and_does_not_panic() {
+    let mut cluster = with_spare();
+    let from = Prefix { address: v4(0), bits: 24 };
+    cluster.services[0].rules = vec![Rule { when: Condition::From(vec![from]), pool: 1 }];
+    let mut world = well(cluster);
+    world.fall([4]).later(4_000);
+    let spare =
+        |world: &World| world.director.pool_view(world.service()).expect("it is there").pools[1].clone();
+    assert_eq!((spare(&world).stand_in, spare(&world).panic, world.ruling(4)), (Some(0), false, DOWN));
+    assert_eq!(
+        world.told_of(EventKind::PoolEmpty),
+        ["no server of pool spare of cluster shop tcp 80 is up; the main pool takes its flows"]
+    );
+    // Where nobody can stand in, it is a pool like any other.
+    world.fall([1, 2, 3, 4]).later(4_000);
+    assert_eq!((spare(&world).stand_in, spare(&world).panic), (None, true));
+    assert_eq!(world.ruling(4), Ruling::default());
+    world.fall([]).later(60_000);
+    assert_eq!((spare(&world).stand_in, world.ruling(4)), (None, Ruling::default()));
+}
+
+#[test]
 fn a_rule_about_flows_holds_until_there_are_a_tenth_fewer() {
     let mut cluster = with_spare();
     cluster.services[0].rules = vec![Rule { when: Condition::Active(100), pool: 1 }];
@@ -331,40 +356,6 @@ fn an_agent_of_nobody_is_told_of_once() {
         world.report(99, false).later(1_000);
     }
     assert_eq!(world.told_of(EventKind::AgentUnknown).len(), 1);
-}
-
-#[test]
-fn a_drain_with_a_deadline_gives_its_flows_up_then_and_an_undrain_ends_it() {
-    let mut world = well(checked(3));
-    world.order("web1", Wish::DrainWithin(Duration::from_secs(30))).counts(&[(1, 7, 9)]);
-    assert_eq!(world.view(1).deadline, Some(world.now + Duration::from_secs(30)));
-    world.later(29_900);
-    assert_eq!(world.ruling(1), Ruling::default());
-    world.later(200);
-    assert_eq!(world.ruling(1), DOWN);
-    assert_eq!(world.view(1).state, ServerState::Released);
-    assert!(world.told_of(EventKind::ServerReleased)[0].contains("(7 were left)"));
-    world.order("web1", Wish::Undrain).later(100);
-    assert_eq!(world.ruling(1), Ruling::default());
-    assert_eq!(world.view(1).state, ServerState::Up);
-}
-
-#[test]
-fn a_drained_server_without_a_flow_is_told_of_once() {
-    let mut world = well(checked(3));
-    world.order("web1", Wish::Drain).counts(&[(1, 2, 9)]).later(1_000);
-    assert_eq!(world.told_of(EventKind::ServerDrainedEmpty), [""; 0]);
-    for _ in 0..5 {
-        world.counts(&[(1, 0, 9)]).later(1_000);
-    }
-    assert_eq!(world.told_of(EventKind::ServerDrainedEmpty).len(), 1);
-    world.forget();
-    world.later(10_000);
-    assert_eq!(
-        world.times(|effect| matches!(effect, Effect::Count(_))),
-        [0; 0],
-        "nobody waits for it any more"
-    );
 }
 
 #[test]

@@ -20,7 +20,13 @@ fn address() -> impl Strategy<Value = IpAddr> {
         .prop_map(|low| IpAddr::V4(Ipv4Addr::from(0x0a00_0000 | low)));
     let v6 = prop_oneof![0..=255_u128, any::<u128>()]
         .prop_map(|low| IpAddr::V6(Ipv6Addr::from(0x2001_0db8 << 96 | low & u128::from(u64::MAX))));
-    prop_oneof![v4, v6]
+    prop_oneof![v4, v6, around_v4()]
+}
+
+/// Addresses of IPv6 whose beginning is that of the place where the table has IPv4: 80 bits of 0 and then nearly 16 of 1.
+fn around_v4() -> impl Strategy<Value = IpAddr> {
+    let beginnings = select(vec![0, 0xfff0_u128 << 32, 0xfffe_u128 << 32, 1 << 48, 1 << 64, 1 << 127]);
+    (beginnings, 0..=255_u128).prop_map(|(beginning, low)| IpAddr::V6(Ipv6Addr::from(beginning | low)))
 }
 
 fn prefix() -> impl Strategy<Value = Prefix> {
@@ -31,7 +37,8 @@ fn prefix() -> impl Strategy<Value = Prefix> {
             Prefix { address: Ipv4Addr::from(u32::from(address) & mask).into(), bits }
         }
         IpAddr::V6(address) => {
-            let bits = if bits > 64 { bits } else { bits / 8 };
+            let near_v4 = u128::from(address) >> 64 == 0;
+            let bits = if bits > 64 || near_v4 { bits } else { bits / 8 };
             let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
             Prefix { address: Ipv6Addr::from(u128::from(address) & mask).into(), bits }
         }

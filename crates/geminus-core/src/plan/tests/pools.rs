@@ -89,6 +89,80 @@ fn clients_of_a_rule_are_served_from_its_pool_whatever_is_in_force() {
     assert_eq!(served_by(&node, 2000), ["web6"]);
 }
 
+/// Every server that new flows of clients of the prefix of [`with_rule`] go to, each time other flows.
+fn clients_served_by(node: &Node, round: u16) -> Vec<String> {
+    let flows = (256..456).map(|n| Flow { source_port: 1024 + round, ..flow(80, n, 80) });
+    let mut names: Vec<_> = flows.map(|flow| node.send(&flow.syn()).server().to_owned()).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// Clients of a prefix are served from `spare`, and nobody else is; `sorry` is for hard times.
+fn with_rule() -> Site {
+    let mut site = pooled();
+    let prefix = Prefix { address: "203.0.1.0".parse().unwrap(), bits: 24 };
+    let shop = &mut site.clusters[0].services[0];
+    shop.rules = vec![Rule { when: Condition::From(vec![prefix]), pool: 1 }];
+    shop.sorry = Some(2);
+    site
+}
+
+fn all(node: &mut Node, names: &[&str], down: Option<OnDown>) {
+    let mut servers = Vec::new();
+    for name in names {
+        servers.extend(node.rule(name, Ruling { down, ..Ruling::default() }));
+    }
+    node.adjust(servers).unwrap();
+}
+
+#[test]
+fn clients_of_a_pool_without_a_server_get_those_of_the_pool_in_force_else_the_sorry_pools() {
+    let mut node = Node::new(with_rule());
+    let gone = Some(OnDown::Rehash);
+    all(&mut node, &["web4"], gone);
+    assert_eq!(clients_served_by(&node, 0), ["web5"], "one is enough");
+    all(&mut node, &SPARE, gone);
+    assert_eq!(clients_served_by(&node, 1), MAIN);
+    use_pool(&mut node, 2);
+    assert_eq!(clients_served_by(&node, 2), ["web6"], "that which is in force stands in");
+    use_pool(&mut node, 0);
+    assert_eq!(clients_served_by(&node, 3), MAIN);
+    all(&mut node, &["web2"], gone);
+    assert_eq!(clients_served_by(&node, 4), ["web1", "web3"], "what becomes of it, becomes of its guests");
+    all(&mut node, &MAIN, gone);
+    assert_eq!(clients_served_by(&node, 5), ["web6"]);
+    all(&mut node, &["web6"], gone);
+    let nobody = Flow { source_port: 9, ..flow(80, 256, 80) };
+    assert_eq!(node.send(&nobody.syn()), Sent::Dropped("no-server"));
+    all(&mut node, &SPARE, None);
+    assert_eq!(clients_served_by(&node, 6), SPARE);
+    assert_eq!(node.send(&flow(80, 1000, 80).syn()), Sent::Dropped("no-server"), "no rule is about others");
+}
+
+#[test]
+fn whoever_stands_in_for_a_pool_does_so_for_the_next_daemon_too() {
+    let mut node = Node::new(with_rule());
+    all(&mut node, &SPARE, Some(OnDown::Rehash));
+    let before = node.snapshot();
+    node.planner = Planner::adopt(&node.tables, &node.sizes);
+    node.rulings = node.planner.rulings(&node.tables, &node.site);
+    node.reload().unwrap();
+    assert_eq!(before.without_halves().difference(&node.snapshot().without_halves(), 0), None);
+    assert_eq!(clients_served_by(&node, 0), MAIN);
+    node.apply(site(Vec::new())).unwrap();
+    assert!(node.planner.room.fits(&[node.sizes.ring_lines]), "every line is free again");
+}
+
+#[test]
+fn a_drained_pool_of_clients_is_stood_in_for_too() {
+    let mut node = Node::new(with_rule());
+    let mut servers = node.wish("web4", Override { drained: true, ..Override::default() });
+    servers.extend(node.rule("web5", Ruling { resting: true, ..Ruling::default() }));
+    node.adjust(servers).unwrap();
+    assert_eq!(clients_served_by(&node, 0), MAIN);
+}
+
 #[test]
 fn a_pool_goes_with_its_ring_and_its_entry() {
     let (mut node, flows) = busy(pooled());

@@ -161,6 +161,7 @@ fn find(node: &mut Node, random: &mut Random) -> Vec<u64> {
         weight: random.one(&[None, None, Some(1), Some(40_000)]),
         down: random.one(&downs),
         resting: random.below(6) == 0,
+        emptied: random.below(6) == 0,
     };
     let lost = node.rule(&format!("s{}", random.below(12)), ruling);
     for cluster in &node.site.clusters {
@@ -234,6 +235,7 @@ fn a_thousand_changes_leak_nothing_and_lose_no_flow_to_a_server_that_stays() {
         if random.below(4) == 0 {
             let wish = Override {
                 drained: random.below(2) == 0,
+                until: random.one(&[None, Some(KernelMs(1)), Some(KernelMs(1 << 39))]),
                 weight: random.one(&[None, None, Some(0), Some(7)]),
             };
             node.wish(&format!("s{}", random.below(12)), wish);

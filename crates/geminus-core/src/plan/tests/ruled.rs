@@ -187,7 +187,11 @@ fn what_was_found_is_done_alike_alone_and_with_everything() {
 fn the_next_daemon_reads_what_was_found() {
     let (mut node, _) = busy(shop(&["web1", "web2", "web3", "web4"]));
     adjust(&mut node, "web1", down(OnDown::Keep));
-    adjust(&mut node, "web2", Ruling { weight: Some(65_535), resting: true, down: Some(OnDown::Reset) });
+    adjust(
+        &mut node,
+        "web2",
+        Ruling { weight: Some(65_535), resting: true, down: Some(OnDown::Reset), emptied: true },
+    );
     adjust(&mut node, "web3", Ruling { weight: Some(0), ..Ruling::default() });
     let adopted = Planner::adopt(&node.tables, &node.sizes);
     assert_eq!(adopted.rulings(&node.tables, &node.site), node.rulings);
