@@ -20,8 +20,12 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::process::Process;
 use crate::site::{Machine, Site};
 
-/// How long an answer may take to become what the guide says.
+/// How long a machine may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long an answer may take to become what the guide says: a server that changed often is well for `damping`, 30 s, before
+/// it is up.
+const ANSWER: Duration = Duration::from_secs(60);
 
 /// One fence of the guide.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +259,7 @@ impl Stage {
             };
             match missing {
                 None => return said,
-                Some(line) if begun.elapsed() > PATIENCE => {
+                Some(line) if begun.elapsed() > ANSWER => {
                     let said = said.unwrap_or_else(|error| format!("{error:#}"));
                     bail!("`{}` did not come to say `{line}`; it says:\n{said}", script.trim());
                 }
