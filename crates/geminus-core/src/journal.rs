@@ -135,6 +135,8 @@ event_kinds! {
     AgentBack = "agent-back", Info;
     /// An agent reports for an address that no server has.
     AgentUnknown = "agent-unknown", Warn;
+    /// An agent's reports are so far apart that one that is lost makes it count as lost.
+    AgentSeldom = "agent-seldom", Warn;
     /// Agents' frames were not authentic, or came before.
     AgentSecurity = "agent-security", Warn;
     /// The node's interface has a carrier.

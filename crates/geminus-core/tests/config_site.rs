@@ -253,6 +253,37 @@ fn a_ring_too_small_for_its_servers_is_a_warning() {
 }
 
 #[test]
+fn keys_of_a_server_that_change_nothing_are_a_warning() {
+    let with = |service: &str, server: &str| {
+        let text = MINIMAL
+            .replace("\" }]", &format!("\", {server} }}]"))
+            .replace("80\n", &format!("80\n{service}\n"));
+        warnings(&text)
+    };
+    assert_eq!(
+        with("weights = \"fixed\"", "fixed = true"),
+        ["f:13:49: `fixed` on a server of a service whose weights are not managed \
+             (weights = \"managed\" in the service, or leave it out)"]
+    );
+    assert_eq!(
+        with("select = \"hash\"", "sticky = false"),
+        ["f:13:50: `sticky` on a server of a service without `affinity` \
+             (no client comes back there anyway: leave it out)"]
+    );
+    for (service, server) in [
+        ("weights = \"managed\"", "fixed = true"),
+        ("weights = \"fixed\"", "fixed = false"),
+        ("affinity = {}", "sticky = false"),
+        ("select = \"hash\"", "sticky = true"),
+    ] {
+        assert_eq!(with(service, server), [""; 0], "{service} {server}");
+    }
+    let pool = "[[cluster.shop.service.pool]]\nname = \"away\"\nservers = [{ address = \"198.51.100.41\", fixed = true }]";
+    let text = MINIMAL.replace("80\n", "80\nsorry = \"away\"\n") + pool;
+    assert_eq!(warnings(&text).len(), 1, "a pool's servers are servers too");
+}
+
+#[test]
 fn nodes_without_a_common_key_are_a_warning() {
     let text = MINIMAL.replace(
         "[cluster.shop]",

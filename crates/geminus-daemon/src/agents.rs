@@ -15,6 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use geminus_core::agent::Counts;
 use geminus_core::director::Input;
@@ -42,6 +43,8 @@ pub(crate) struct AgentsSite {
     pub(crate) keys: Vec<AgentsKey>,
     /// Whose word counts: every address that a server has.
     pub(crate) hosts: BTreeSet<IpAddr>,
+    /// After which time without a report an agent is lost.
+    pub(crate) timeout: Duration,
 }
 
 impl AgentsSite {
@@ -52,6 +55,7 @@ impl AgentsSite {
             at: SocketAddr::new(node.address, site.agents.port),
             keys: keys.to_vec(),
             hosts: servers.map(|server| server.address).collect(),
+            timeout: site.agents.timeout,
         })
     }
 }

@@ -16,6 +16,7 @@
 //! nobody is flooded by way of a dispatcher.
 
 use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
 
 use super::Report;
 use crate::key::host_octets;
@@ -49,11 +50,13 @@ const LOAD: u8 = 1;
 const FLAGS: u8 = 2;
 const PART: u8 = 3;
 const FINDING: u8 = 4;
+const EVERY: u8 = 5;
 
 const LEAVING: u8 = 1;
 
 const ACCEPTED: u8 = 1;
 const OTHER: u8 = 2;
+const SELDOM: u8 = 4;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +145,8 @@ pub struct Told {
     pub accepted: bool,
     /// Somebody else was heard for this host within the last seconds.
     pub other: bool,
+    /// Its reports are too far apart for this dispatcher ([`Report::is_seldom`]).
+    pub seldom: bool,
 }
 
 /// A report as a frame. What has no room is left out from the end, findings first.
@@ -149,6 +154,10 @@ pub fn report(head: &Head, report: &Report, tag_key: &[u8; 32]) -> Vec<u8> {
     let mut bytes = head.bytes();
     field(&mut bytes, LOAD, &report.load.to_le_bytes());
     field(&mut bytes, FLAGS, &[u8::from(report.leaving) * LEAVING]);
+    if let Some(every) = report.every {
+        let every = u32::try_from(every.as_millis()).unwrap_or(u32::MAX);
+        field(&mut bytes, EVERY, &every.to_le_bytes());
+    }
     for (name, value) in report.parts.iter().filter(|(name, _)| is_name(name)).take(PARTS) {
         field(&mut bytes, PART, &[&value.to_le_bytes(), name.as_bytes()].concat());
     }
@@ -164,7 +173,8 @@ pub fn report(head: &Head, report: &Report, tag_key: &[u8; 32]) -> Vec<u8> {
 /// An answer as a frame.
 pub fn answer(head: &Head, told: Told, tag_key: &[u8; 32]) -> Vec<u8> {
     let mut bytes = head.bytes();
-    bytes.push((u8::from(told.accepted) * ACCEPTED) | (u8::from(told.other) * OTHER));
+    let Told { accepted, other, seldom } = told;
+    bytes.push(u8::from(accepted) * ACCEPTED | u8::from(other) * OTHER | u8::from(seldom) * SELDOM);
     seal(bytes, tag_key)
 }
 
@@ -184,8 +194,14 @@ pub fn read_report(head: &Head, frame: &[u8]) -> Result<Report, Unread> {
     let (sealed, _) = frame.split_last_chunk::<TAG_BYTES>().ok_or(Unread::Malformed)?;
     let mut body = sealed.get(HEAD_BYTES..).ok_or(Unread::Malformed)?;
     let mut load = None;
-    let mut report =
-        Report { host: head.host, load: 0, leaving: false, parts: Vec::new(), findings: Vec::new() };
+    let mut report = Report {
+        host: head.host,
+        load: 0,
+        leaving: false,
+        every: None,
+        parts: Vec::new(),
+        findings: Vec::new(),
+    };
     while let Some((&kind, rest)) = body.split_first() {
         let (length, rest) = rest.split_first_chunk().ok_or(Unread::Malformed)?;
         let length = usize::from(u16::from_le_bytes(*length));
@@ -197,6 +213,10 @@ pub fn read_report(head: &Head, frame: &[u8]) -> Result<Report, Unread> {
                 load = Some(u16::from_le_bytes(*told));
             }
             FLAGS => report.leaving = content.first().ok_or(Unread::Malformed)? & LEAVING != 0,
+            EVERY => {
+                let told = content.first_chunk().ok_or(Unread::Malformed)?;
+                report.every = Some(Duration::from_millis(u32::from_le_bytes(*told).into()));
+            }
             PART if report.parts.len() < PARTS => report.parts.push(part(content)?),
             FINDING if report.findings.len() < FINDINGS => report.findings.push(finding(content)?),
             PART | FINDING => return Err(Unread::Malformed),
@@ -210,7 +230,7 @@ pub fn read_report(head: &Head, frame: &[u8]) -> Result<Report, Unread> {
 /// What the answer in an authentic frame says.
 pub fn read_answer(frame: &[u8]) -> Told {
     let bits = frame.get(HEAD_BYTES).copied().unwrap_or(0);
-    Told { accepted: bits & ACCEPTED != 0, other: bits & OTHER != 0 }
+    Told { accepted: bits & ACCEPTED != 0, other: bits & OTHER != 0, seldom: bits & SELDOM != 0 }
 }
 
 /// Whether a part may be called that: letters of the small alphabet, digits and `-`, at most [`NAME_BYTES`].

@@ -31,6 +31,9 @@ const UNPROVED: (u32, u32) = (4, 8);
 /// Those of all hosts together, so that senders that pose as many hosts cost 2 % of a core.
 const UNPROVED_TOTAL: (u32, u32) = (10_000, 20_000);
 
+/// Those of addresses that no server has whose key is looked at, of all together: enough to name who was set up wrongly.
+const STRANGERS: (u32, u32) = (4, 16);
+
 /// Keys that are accepted at once: one, and another while they are changed, of a site and of its agents alone.
 pub(super) const KEYS: usize = 4;
 
@@ -78,6 +81,11 @@ pub enum Heard {
         /// To be sent back.
         answer: Vec<u8>,
     },
+    /// Made with a key of the site for its own address, which no server has; whether it is new was not asked.
+    Stranger {
+        /// What it says.
+        report: Report,
+    },
     /// Not listened to.
     Refused(Refused),
 }
@@ -89,7 +97,7 @@ pub struct Counts {
     pub accepted: u64,
     /// Reports whose sender was asked to show that it speaks now.
     pub challenged: u64,
-    /// [`Refused::Unknown`].
+    /// [`Heard::Stranger`] and [`Refused::Unknown`].
     pub unknown: u64,
     /// [`Refused::Malformed`], [`Refused::OtherVersion`] and [`Refused::OtherHost`].
     pub malformed: u64,
@@ -106,7 +114,7 @@ impl Counts {
         *match heard {
             Heard::Report { .. } => &mut self.accepted,
             Heard::Challenged { .. } => &mut self.challenged,
-            Heard::Refused(Refused::Unknown) => &mut self.unknown,
+            Heard::Stranger { .. } | Heard::Refused(Refused::Unknown) => &mut self.unknown,
             Heard::Refused(Refused::Malformed | Refused::OtherVersion(_) | Refused::OtherHost(_)) => {
                 &mut self.malformed
             }
@@ -147,7 +155,9 @@ pub struct Hearing {
     secret: [u8; 32],
     keys: Vec<AgentsKey>,
     hosts: BTreeMap<IpAddr, Host>,
+    timeout: Duration,
     unproved: Bucket,
+    strangers: Bucket,
     counts: Counts,
 }
 
@@ -162,11 +172,21 @@ impl Hearing {
     /// Nobody is known yet. `secret` is random, and another at each start.
     pub fn new(secret: [u8; 32]) -> Self {
         let unproved = Bucket::new(UNPROVED_TOTAL.0, UNPROVED_TOTAL.1);
-        Self { secret, keys: Vec::new(), hosts: BTreeMap::new(), unproved, counts: Counts::default() }
+        Self {
+            secret,
+            keys: Vec::new(),
+            hosts: BTreeMap::new(),
+            timeout: Duration::MAX,
+            unproved,
+            strangers: Bucket::new(STRANGERS.0, STRANGERS.1),
+            counts: Counts::default(),
+        }
     }
 
-    /// These keys are accepted, the first [`KEYS`] of them, and these hosts are known; sessions of hosts that stay go on.
-    pub fn configure(&mut self, keys: &[AgentsKey], hosts: &BTreeSet<IpAddr>) {
+    /// These keys are accepted, the first [`KEYS`] of them, these hosts are known, and an agent is lost after `timeout`;
+    /// sessions of hosts that stay go on.
+    pub fn configure(&mut self, keys: &[AgentsKey], hosts: &BTreeSet<IpAddr>, timeout: Duration) {
+        self.timeout = timeout;
         let keys = &keys[..keys.len().min(KEYS)];
         let others = self.keys != keys;
         self.keys = keys.to_vec();
@@ -193,7 +213,10 @@ impl Hearing {
     }
 
     fn judge(&mut self, source: IpAddr, frame: &[u8], now: Instant) -> Result<Heard, Refused> {
-        let host = self.hosts.get_mut(&source).ok_or(Refused::Unknown)?;
+        let Some(host) = self.hosts.get_mut(&source) else {
+            let report = self.stranger(source, frame, now).ok_or(Refused::Unknown)?;
+            return Ok(Heard::Stranger { report });
+        };
         let head = Head::read(frame).map_err(unread)?;
         if head.kind != Kind::Report {
             return Err(Refused::Malformed);
@@ -221,8 +244,26 @@ impl Hearing {
             .is_some_and(|adopted| adopted.session != head.session && now.since(adopted.heard) < OTHER_HEARD);
         let accepted = host.adopt(&head, proved, now)?;
         let back = Head { kind: Kind::Answer, challenge: challenge(host, 0), ..head };
-        let answer = frame::answer(&back, Told { accepted, other }, &key.tag_key);
+        let seldom = report.is_seldom(self.timeout);
+        let answer = frame::answer(&back, Told { accepted, other, seldom }, &key.tag_key);
         Ok(if accepted { Heard::Report { report, answer } } else { Heard::Challenged { answer } })
+    }
+}
+
+impl Hearing {
+    /// What somebody says who has a key of the site and an address that no server has. Whoever has none costs a look at the
+    /// head, or one of a few hashes a second.
+    fn stranger(&mut self, source: IpAddr, frame: &[u8], now: Instant) -> Option<Report> {
+        let head = Head::read(frame).ok().filter(|head| head.kind == Kind::Report && head.host == source)?;
+        if !self.strangers.take(now) {
+            return None;
+        }
+        let mut keys = self.keys.iter().map(|key| key.of_host(source));
+        let key = keys.find(|key| key.id() == head.key)?;
+        if !frame::is_authentic(frame, &key.tag_key()) {
+            return None;
+        }
+        frame::read_report(&head, frame).ok()
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Answer {
     pub accepted: bool,
     /// Somebody else was heard for this host within the last seconds.
     pub other: bool,
+    /// Its reports are too far apart for the dispatcher's timeout.
+    pub seldom: bool,
 }
 
 /// Makes the frames for one dispatcher. Each dispatcher has one of its own: what one says means nothing to another.
@@ -62,6 +64,7 @@ impl Speaker {
         self.answered = head.counter;
         self.challenge = head.challenge;
         let told = frame::read_answer(frame);
-        Some(Answer { counter: head.counter, accepted: told.accepted, other: told.other })
+        let frame::Told { accepted, other, seldom } = told;
+        Some(Answer { counter: head.counter, accepted, other, seldom })
     }
 }

@@ -260,6 +260,7 @@ fn servers(cluster: &str, service: &Node, owners: &Owners<'_>, report: &mut Repo
         }
     }
     odd_service(cluster, service, report);
+    idle_keys(service, report);
 }
 
 fn no_cluster_address(address: At<IpAddr>, owners: &Owners<'_>, report: &mut Report<'_>) {
@@ -303,6 +304,22 @@ fn odd_service(cluster: &str, service: &Node, report: &mut Report<'_>) {
         let message = format!("a ring of {} slots is small for {} servers", ring.value, servers.len());
         let hint = format!("{SLOTS_FOR_BALANCE} slots a server keep the balance within a percent");
         report.warn(ring.at, Problem::new(message).hint(hint));
+    }
+}
+
+/// Keys of a server that say something about what its service does not do.
+fn idle_keys(service: &Node, report: &mut Report<'_>) {
+    let managed = matches!(service.one("weights"), Some(At { value: Scalar::Word("managed"), .. }));
+    let remembers = !matches!(service.slot("affinity"), Slot::Absent);
+    for server in all_servers(service) {
+        if let (false, Some(At { value: Scalar::Flag(true), at })) = (managed, server.one("fixed")) {
+            let problem = Problem::new("`fixed` on a server of a service whose weights are not managed");
+            report.warn(*at, problem.hint("weights = \"managed\" in the service, or leave it out"));
+        }
+        if let (false, Some(At { value: Scalar::Flag(false), at })) = (remembers, server.one("sticky")) {
+            let problem = Problem::new("`sticky` on a server of a service without `affinity`");
+            report.warn(*at, problem.hint("no client comes back there anyway: leave it out"));
+        }
     }
 }
 

@@ -188,6 +188,8 @@ fn rules() -> String {
      - a ring with fewer than 100 slots for each server: shares drift from the weights\n\
      - several nodes and no `key_file`: each chooses servers in its own way\n\
      - a pool that no rule and no `sorry` names; an affinity group of one service\n\
+     - `fixed` on a server of a service whose weights are not managed, `sticky = false` on one of a service without \
+     `affinity`: both say what is so anyway\n\
      - more than 10000 checks a second\n"
         .to_string()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use super::{Director, Instant, words};
 use crate::agent::Report;
@@ -15,6 +16,8 @@ struct Agent {
     report: Report,
     heard: Instant,
     lost: bool,
+    /// It reports too seldom for the site's timeout, and that was told.
+    seldom: bool,
 }
 
 /// The agents that were heard.
@@ -48,6 +51,16 @@ impl Agents {
     }
 }
 
+/// That an agent reports too seldom, and the way out.
+pub(super) fn seldom_words(report: &Report, timeout: Duration) -> String {
+    format!(
+        "reports every {}, and without a report for {} it counts as lost: \
+         start it with a shorter --interval, or give [agents] a longer timeout",
+        words::time(report.every.unwrap_or_default()),
+        words::time(timeout)
+    )
+}
+
 impl Director {
     pub(super) fn reported(&mut self, report: Report, now: Instant) {
         let host = report.host;
@@ -65,12 +78,17 @@ impl Director {
         };
         let timeout = self.site.agents.timeout;
         let leaving = report.leaving;
+        let seldom = report.is_seldom(timeout).then(|| seldom_words(&report, timeout));
         let agents = &mut self.care.agents;
-        let before = agents.heard.insert(host, Agent { report, heard: now, lost: false });
+        let agent = Agent { report, heard: now, lost: false, seldom: seldom.is_some() };
+        let before = agents.heard.insert(host, agent);
         if let Some(before) = &before {
             agents.due.remove(&(before.heard + timeout, host));
         }
         agents.due.insert((now + timeout, host));
+        if let Some(words) = seldom.filter(|_| before.as_ref().is_none_or(|before| !before.seldom)) {
+            self.tell_bounded(EventKind::AgentSeldom, format!("the agent of {name} ({host}) {words}"), now);
+        }
         if before.is_some_and(|before| before.lost) {
             self.tell_bounded(
                 EventKind::AgentBack,

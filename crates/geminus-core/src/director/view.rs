@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::agents::seldom_words;
 use super::checks::finding_words;
 use super::fleet::{Member, Pool, Roster};
 use super::{Director, Instant};
@@ -139,6 +140,9 @@ impl Director {
         let ordered = self.overrides.get(identity).weight;
         let pool = &roster.pools[usize::from(server.pool)];
         let mut findings = self.findings_of(member.target);
+        let timeout = self.site.agents.timeout;
+        let seldom = report.filter(|report| report.is_seldom(timeout));
+        findings.extend(seldom.map(|report| format!("its agent {}", seldom_words(report, timeout))));
         findings.extend(report.into_iter().flat_map(|report| report.findings.iter().cloned()));
         Some(ServerView {
             state: member.state,

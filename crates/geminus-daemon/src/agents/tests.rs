@@ -20,11 +20,23 @@ fn loopback(last: u8) -> IpAddr {
 fn site(last: u8) -> AgentsSite {
     let free = UdpSocket::bind((loopback(last), 0)).expect("a port");
     let at = free.local_addr().expect("bound");
-    AgentsSite { at, keys: vec![key()], hosts: BTreeSet::from([loopback(21)]) }
+    AgentsSite {
+        at,
+        keys: vec![key()],
+        hosts: BTreeSet::from([loopback(21)]),
+        timeout: Duration::from_secs(5),
+    }
 }
 
 fn report() -> Report {
-    Report { host: loopback(21), load: 420, leaving: false, parts: Vec::new(), findings: Vec::new() }
+    Report {
+        host: loopback(21),
+        load: 420,
+        leaving: false,
+        every: None,
+        parts: Vec::new(),
+        findings: Vec::new(),
+    }
 }
 
 /// An agent that says one thing until something comes out of the thread.
@@ -79,6 +91,15 @@ fn a_wrong_key_and_a_stranger_are_refused_and_named() {
 }
 
 #[test]
+fn a_host_with_a_key_of_the_site_and_without_a_server_comes_to_the_loop_by_its_address() {
+    let site = site(6);
+    let mut agents = Agents::start(Clock::start(), Some(site.clone()));
+    let mut stranger = Speaker::new(&key().of_host(loopback(23)), loopback(23), 9);
+    let told = say_until_told(&mut agents, site.at, &mut stranger, loopback(23));
+    assert!(matches!(&told, Input::Reported(heard) if heard.host == loopback(23)), "{told:?}");
+}
+
+#[test]
 fn a_port_that_is_taken_is_named_and_had_once_it_is_free() {
     let holder = UdpSocket::bind((loopback(3), 0)).expect("a port");
     let at = holder.local_addr().expect("bound");
@@ -120,7 +141,8 @@ fn another_port_and_other_hosts_are_taken_over_while_it_runs() {
     say_until_told(&mut agents, before.at, &mut speaker, loopback(21));
     agents.configure(Some(AgentsSite { hosts: BTreeSet::new(), ..after.clone() }));
     while let Some(_late) = agents.heard_by_now() {}
-    let told = say_until_told(&mut agents, after.at, &mut speaker, loopback(21));
+    let mut unknown = self::speaker(&AgentsKey::from_secret(&[8; 32]));
+    let told = say_until_told(&mut agents, after.at, &mut unknown, loopback(21));
     assert!(matches!(&told, Input::AgentSecurity(line) if line.contains("no server")), "{told:?}");
     UdpSocket::bind(before.at).expect("the old one is given back");
 }

@@ -49,7 +49,7 @@ impl Thread {
         secret: [u8; 32],
     ) -> Self {
         let mut hearing = Hearing::new(secret);
-        hearing.configure(&site.keys, &site.hosts);
+        hearing.configure(&site.keys, &site.hosts, site.timeout);
         let refusals = Refusals::default();
         Self { clock, site, shared, news, hearing, refusals, socket: None, told: None, care: Instant::START }
     }
@@ -86,7 +86,7 @@ impl Thread {
     }
 
     fn configure(&mut self, site: AgentsSite) {
-        self.hearing.configure(&site.keys, &site.hosts);
+        self.hearing.configure(&site.keys, &site.hosts, site.timeout);
         if site.at != self.site.at {
             self.socket = None;
             self.told = None;
@@ -143,6 +143,8 @@ impl Thread {
                 }
             }
             Heard::Challenged { answer } => send(socket, &answer, from),
+            // Told of once, and not answered: it is not heard here.
+            Heard::Stranger { report } => drop(self.tell(Input::Reported(report))),
             Heard::Refused(refused) => self.refusals.note(refused, from.ip().to_canonical()),
         }
     }

@@ -149,7 +149,8 @@ impl<'a> Agent<'a> {
         let load = self.gauge.look(&machine::seen(custom), now);
         // The host is named by each conversation: it may be known by an address of either family.
         let host = IpAddr::from([0, 0, 0, 0]);
-        Report { host, load: load.load, leaving, parts: load.parts, findings }
+        let every = Some(self.args.interval.0);
+        Report { host, load: load.load, leaving, every, parts: load.parts, findings }
     }
 
     fn say(&mut self, report: &Report) {

@@ -12,6 +12,9 @@ use crate::key::AgentsKey;
 const WEB1: &str = "198.51.100.21";
 const WEB2: &str = "2001:db8:1::22";
 
+/// After which a dispatcher takes an agent for lost.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 fn ip(text: &str) -> IpAddr {
     text.parse().expect("an address")
 }
@@ -26,7 +29,7 @@ fn key() -> AgentsKey {
 
 fn hearing(start: u8) -> Hearing {
     let mut hearing = Hearing::new([start; 32]);
-    hearing.configure(&[key()], &BTreeSet::from([ip(WEB1), ip(WEB2)]));
+    hearing.configure(&[key()], &BTreeSet::from([ip(WEB1), ip(WEB2)]), TIMEOUT);
     hearing
 }
 
@@ -39,6 +42,7 @@ fn report(load: u16) -> Report {
         host: ip(WEB1),
         load,
         leaving: load % 2 == 1,
+        every: Some(Duration::from_secs(1)),
         parts: vec![("cpu".to_owned(), u32::from(load)), ("queue-of-jobs".to_owned(), 3)],
         findings: vec!["198.51.100.80 is not on lo: packets for it are not taken".to_owned()],
     }
@@ -169,6 +173,53 @@ fn who_reports_is_where_it_comes_from_and_is_a_server() {
 }
 
 #[test]
+fn whoever_has_a_key_and_no_server_is_named_whoever_has_none_is_not_and_neither_is_answered() {
+    let mut hearing = hearing(1);
+    let stranger = "198.51.100.99";
+    let (_, frame) = speaker(stranger, 11).seal(&report(1));
+    let Heard::Stranger { report: said } = hearing.hear(ip(stranger), &frame, at(0)) else {
+        panic!("missed")
+    };
+    assert_eq!((said.host, said.load), (ip(stranger), 1));
+    let other = AgentsKey::from_secret(&[8; 32]).of_host(ip(stranger));
+    let (_, forged) = Speaker::new(&other, ip(stranger), 11).seal(&report(1));
+    assert_eq!(refused(&hearing.hear(ip(stranger), &forged, at(1))), Some(Refused::Unknown));
+    // The key of another host is none of this one.
+    let (_, of_web1) = Speaker::new(&key().of_host(ip(WEB1)), ip(stranger), 11).seal(&report(1));
+    assert_eq!(refused(&hearing.hear(ip(stranger), &of_web1, at(2))), Some(Refused::Unknown));
+    let heard =
+        |hearing: &mut Hearing| matches!(hearing.hear(ip(stranger), &frame, at(3)), Heard::Stranger { .. });
+    let named = (0..1000).filter(|_| heard(&mut hearing)).count();
+    assert!((1..=16).contains(&named), "a flood costs few hashes: {named}");
+    assert_eq!(hearing.counts().unknown, 1003);
+    assert!(is_known_in_time(&mut hearing), "and takes nothing from who is known");
+}
+
+fn is_known_in_time(hearing: &mut Hearing) -> bool {
+    let mut known = speaker(WEB1, 12);
+    say(hearing, &mut known, WEB1, 1, 4);
+    is_accepted(&say(hearing, &mut known, WEB1, 1, 5))
+}
+
+#[test]
+fn an_agent_hears_that_its_reports_are_too_far_apart() {
+    let mut hearing = hearing(1);
+    let mut speaker = speaker(WEB1, 11);
+    let mut told = |every| {
+        let (_, frame) = speaker.seal(&Report { every, ..report(1) });
+        let (Heard::Challenged { answer } | Heard::Report { answer, .. }) =
+            hearing.hear(ip(WEB1), &frame, at(0))
+        else {
+            panic!("refused")
+        };
+        speaker.open(&answer).expect("an answer").seldom
+    };
+    let every = |ms| Some(Duration::from_millis(ms));
+    assert!(![None, every(100), every(1_000), every(2_500)].map(&mut told).contains(&true));
+    assert_eq!([every(2_501), every(5_000), every(60_000)].map(&mut told), [true; 3]);
+}
+
+#[test]
 fn another_key_is_refused_by_its_name_and_no_key_without_one() {
     let mut hearing = hearing(1);
     let other = AgentsKey::from_secret(&[8; 32]).of_host(ip(WEB1));
@@ -188,12 +239,12 @@ fn while_keys_are_changed_both_are_believed_and_then_the_new_alone() {
     let hosts = BTreeSet::from([ip(WEB1)]);
     let next = AgentsKey::from_secret(&[8; 32]);
     say(&mut hearing, &mut speaker, WEB1, 1, 0);
-    hearing.configure(&[next.clone(), key()], &hosts);
+    hearing.configure(&[next.clone(), key()], &hosts, TIMEOUT);
     assert!(is_accepted(&say(&mut hearing, &mut speaker, WEB1, 1, 1)), "the old, and its session goes on");
     let mut renewed = Speaker::new(&next.of_host(ip(WEB1)), ip(WEB1), 12);
     say(&mut hearing, &mut renewed, WEB1, 1, 2);
     assert!(is_accepted(&say(&mut hearing, &mut renewed, WEB1, 1, 3)));
-    hearing.configure(&[next], &hosts);
+    hearing.configure(&[next], &hosts, TIMEOUT);
     assert!(matches!(say(&mut hearing, &mut speaker, WEB1, 1, 4), Heard::Refused(Refused::OtherKey(_))));
     assert!(is_accepted(&say(&mut hearing, &mut renewed, WEB1, 1, 5)));
 }
@@ -202,9 +253,9 @@ fn while_keys_are_changed_both_are_believed_and_then_the_new_alone() {
 fn a_host_that_leaves_the_site_is_forgotten() {
     let (mut hearing, mut speaker) = (hearing(1), speaker(WEB1, 11));
     say(&mut hearing, &mut speaker, WEB1, 1, 0);
-    hearing.configure(&[key()], &BTreeSet::new());
-    assert_eq!(refused(&say(&mut hearing, &mut speaker, WEB1, 1, 1)), Some(Refused::Unknown));
-    hearing.configure(&[key()], &BTreeSet::from([ip(WEB1)]));
+    hearing.configure(&[key()], &BTreeSet::new(), TIMEOUT);
+    assert!(matches!(say(&mut hearing, &mut speaker, WEB1, 1, 1), Heard::Stranger { .. }));
+    hearing.configure(&[key()], &BTreeSet::from([ip(WEB1)]), TIMEOUT);
     say(&mut hearing, &mut speaker, WEB1, 1, 2);
     assert!(is_accepted(&say(&mut hearing, &mut speaker, WEB1, 1, 3)));
 }
@@ -265,7 +316,14 @@ fn the_longest_report_is_one_packet_and_says_what_fits() {
     let (mut hearing, mut speaker) = (hearing(1), speaker(WEB1, 11));
     let parts = (0..100).map(|at| (format!("a-name-as-long-as-any-{at:02}"), at)).collect();
     let findings = (0..20).map(|at| format!("{at} é\u{1b}[2J\n{}", "ä".repeat(300))).collect();
-    let full = Report { host: ip(WEB1), load: u16::MAX, leaving: true, parts, findings };
+    let full = Report {
+        host: ip(WEB1),
+        load: u16::MAX,
+        leaving: true,
+        every: Some(Duration::from_millis(900)),
+        parts,
+        findings,
+    };
     let (_, frame) = speaker.seal(&full);
     assert!(frame.len() <= LONGEST, "{}", frame.len());
     let Heard::Challenged { answer } = hearing.hear(ip(WEB1), &frame, at(0)) else { panic!("not asked") };
@@ -342,7 +400,7 @@ proptest! {
         match hearing(1).hear(ip(WEB1), &frame, at(0)) {
             Heard::Refused(refused) => prop_assert_eq!(refused, Refused::Malformed),
             Heard::Challenged { .. } => {}
-            Heard::Report { .. } => prop_assert!(false, "nothing was proved"),
+            Heard::Report { .. } | Heard::Stranger { .. } => prop_assert!(false, "nothing was proved"),
         }
     }
 

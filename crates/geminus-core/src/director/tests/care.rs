@@ -80,7 +80,8 @@ impl World {
 
     fn report(&mut self, server: usize, leaving: bool) -> &mut Self {
         let (parts, findings) = (vec![("cpu".into(), 400)], vec!["rp_filter is 1".into()]);
-        self.hear(Input::Reported(Report { host: web(server), load: 500, leaving, parts, findings }))
+        let every = Some(Duration::from_secs(1));
+        self.hear(Input::Reported(Report { host: web(server), load: 500, leaving, every, parts, findings }))
     }
 
     fn applies(&self) -> usize {
@@ -347,6 +348,35 @@ fn an_agent_that_says_nothing_is_lost_once_and_its_load_counts_no_more() {
     world.report(1, false).later(100);
     assert_eq!(world.told_of(EventKind::AgentBack).len(), 1);
     assert_eq!(world.applies(), 0);
+}
+
+#[test]
+fn an_agent_that_reports_too_seldom_for_the_timeout_is_told_of_once_and_shown() {
+    let mut world = well(checked(2));
+    let every = |world: &mut World, ms| {
+        let every = Some(Duration::from_millis(ms));
+        let (host, parts, findings) = (web(1), Vec::new(), Vec::new());
+        world
+            .hear(Input::Reported(Report { host, load: 1, leaving: false, every, parts, findings }))
+            .later(100);
+    };
+    every(&mut world, 2_500);
+    assert_eq!(world.told_of(EventKind::AgentSeldom), [""; 0], "of two reports one may be lost");
+    for _ in 0..5 {
+        every(&mut world, 5_000);
+    }
+    assert_eq!(
+        world.told_of(EventKind::AgentSeldom),
+        [
+            "the agent of web1 (198.51.100.21) reports every 5000 ms, and without a report for 5000 ms it counts as lost: \
+          start it with a shorter --interval, or give [agents] a longer timeout"
+        ]
+    );
+    assert!(world.view(1).findings.iter().any(|line| line.starts_with("its agent reports every 5000 ms")));
+    every(&mut world, 1_000);
+    assert_eq!(world.view(1).findings, [""; 0]);
+    every(&mut world, 4_000);
+    assert_eq!(world.told_of(EventKind::AgentSeldom).len(), 2);
 }
 
 #[test]

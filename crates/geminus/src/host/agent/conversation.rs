@@ -55,6 +55,8 @@ pub(super) struct Conversation {
     told: Option<String>,
     proved: Option<Instant>,
     rival: bool,
+    /// It has said that reports are too far apart.
+    seldom: bool,
     /// The first report that said that the host leaves.
     leaving: Option<u64>,
     knows: bool,
@@ -99,6 +101,7 @@ impl Conversation {
             told: None,
             proved: None,
             rival: false,
+            seldom: false,
             leaving: None,
             knows: false,
             newest: 0,
@@ -216,6 +219,7 @@ impl Conversation {
         let Some(answer) = self.line.as_mut().and_then(|line| line.speaker.open(frame)) else { return false };
         self.told = None;
         self.note_rival(answer.other, teller);
+        self.note_seldom(answer.seldom, teller);
         if !answer.accepted {
             let rested = self.proved.is_none_or(|then| now.since(then) >= AT_ONCE);
             if rested {
@@ -240,6 +244,19 @@ impl Conversation {
             teller.warn(&format!("another agent reports for {host} too: stop one of them"));
         }
         self.rival = other;
+    }
+}
+
+impl Conversation {
+    fn note_seldom(&mut self, seldom: bool, teller: &Teller) {
+        if seldom && !self.seldom {
+            teller.warn(&format!(
+                "{} takes this agent for lost when one report is: \
+                 use a shorter --interval, or a longer timeout in [agents] there",
+                self.dispatcher
+            ));
+        }
+        self.seldom = seldom;
     }
 }
 
