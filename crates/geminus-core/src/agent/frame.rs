@@ -174,7 +174,8 @@ pub fn report(head: &Head, report: &Report, tag_key: &[u8; 32]) -> Vec<u8> {
 pub fn answer(head: &Head, told: Told, tag_key: &[u8; 32]) -> Vec<u8> {
     let mut bytes = head.bytes();
     let Told { accepted, other, seldom } = told;
-    bytes.push(u8::from(accepted) * ACCEPTED | u8::from(other) * OTHER | u8::from(seldom) * SELDOM);
+    let bit = |is_so: bool, bit: u8| if is_so { bit } else { 0 };
+    bytes.push(bit(accepted, ACCEPTED) | bit(other, OTHER) | bit(seldom, SELDOM));
     seal(bytes, tag_key)
 }
 
