@@ -27,7 +27,7 @@ const SETTLE: Duration = Duration::from_secs(6);
 /// How long every server may take to be up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Checks of so short a time stand beside each other.
-const SLOT: Duration = Duration::from_millis(10);
+const SLOT: Duration = Duration::from_millis(100);
 
 /// What checks of a thousand servers take.
 #[derive(Debug, Clone, Serialize)]
@@ -37,7 +37,7 @@ pub(crate) struct Figures {
     pub(crate) unchecked: Daemon,
     /// Checks that came to the servers each second.
     pub(crate) per_second: f64,
-    /// The most that came within 10 ms, as a multiple of their mean.
+    /// The most that came within 100 ms, as a multiple of their mean.
     pub(crate) busiest: f64,
 }
 
@@ -213,6 +213,6 @@ mod tests {
         let even: Vec<_> = (0..1000).map(|at| begun + Duration::from_millis(at)).collect();
         assert!((busiest(&even) - 1.0).abs() < 1e-9, "{}", busiest(&even));
         let herd: Vec<_> = (0..1000).map(|at| begun + Duration::from_secs(at / 100)).collect();
-        assert!(busiest(&herd) > 50.0, "{}", busiest(&herd));
+        assert!(busiest(&herd) > 5.0, "{}", busiest(&herd));
     }
 }

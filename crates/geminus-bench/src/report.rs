@@ -367,8 +367,8 @@ fn of_checks(figures: &checks::Figures) -> [Promise; 3] {
             format!("{} without checks", short(mebibytes(without.resident))),
         ),
         of(
-            "the busiest 10 ms",
-            3.0,
+            "the busiest tenth of a second",
+            1.5,
             figures.busiest,
             "times the mean",
             format!("{} checks a second", short(figures.per_second)),

@@ -124,6 +124,11 @@ impl Advisors {
         }
     }
 
+    /// What else has come by now.
+    pub(crate) fn heard_by_now(&mut self) -> Option<Input> {
+        self.running.as_mut()?.news.try_recv().ok()
+    }
+
     /// The next thing that came of anything, or that nothing does.
     pub(crate) async fn heard(&mut self) -> Input {
         loop {

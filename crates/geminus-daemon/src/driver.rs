@@ -185,7 +185,7 @@ impl Driver {
                 () = self.parts.netlink.readable() => self.hear_netlink(),
                 heard = pair::heard(&mut self.parts.pair) => self.hear_pair(heard)?,
                 input = self.parts.agents.heard() => self.hear(input),
-                input = self.advisors.heard() => self.hear(input),
+                input = self.advisors.heard() => self.hear_advisors(input),
                 failure = self.hooks.ended() => {
                     failure.into_iter().for_each(|failure| self.hear(Input::HookFailed(failure)));
                 }
@@ -265,6 +265,13 @@ impl Driver {
 
     fn hear_agents(&mut self) {
         while let Some(input) = self.parts.agents.heard_by_now() {
+            self.hear(input);
+        }
+    }
+
+    fn hear_advisors(&mut self, first: Input) {
+        self.hear(first);
+        while let Some(input) = self.advisors.heard_by_now() {
             self.hear(input);
         }
     }

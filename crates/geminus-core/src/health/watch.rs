@@ -63,7 +63,7 @@ pub(super) struct Watch {
 const TOGETHER: Duration = Duration::from_millis(5);
 
 /// The first moment not before this one at which anybody is asked.
-fn together(due: Instant) -> Instant {
+pub(super) fn together(due: Instant) -> Instant {
     let turn = TOGETHER.as_nanos();
     let turns = due.elapsed().as_nanos().div_ceil(turn);
     Instant::from_start(Duration::from_nanos(u64::try_from(turns * turn).unwrap_or(u64::MAX)))

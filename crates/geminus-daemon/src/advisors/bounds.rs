@@ -8,6 +8,9 @@ pub(super) const ORDERS: usize = 16_384;
 /// What may wait for the driver, which is busy for seconds while large tables are written.
 pub(super) const NEWS: usize = 16_384;
 
+/// How long what came of a check waits for what else comes.
+pub(super) const COLLECTED: Duration = Duration::from_millis(2);
+
 /// How often the thread's signs of life are looked at.
 pub(super) const SIGN_EVERY: Duration = Duration::from_millis(500);
 

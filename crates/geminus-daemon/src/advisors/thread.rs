@@ -1,5 +1,6 @@
 //! The thread itself: takes orders, has each done beside the others, gives signs of life.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,9 +11,9 @@ use geminus_core::health::{Probe, Question, Reading};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::bounds::{BEAT, CHECKS, DESCRIPTORS, LOOKS};
+use super::bounds::{BEAT, CHECKS, COLLECTED, DESCRIPTORS, LOOKS};
 use super::check::check;
 use super::look::look;
 use super::road::Means;
@@ -27,7 +28,7 @@ pub(super) struct Thread {
 /// What orders are carried out with.
 struct Hands {
     means: Means,
-    news: mpsc::Sender<Input>,
+    news: News,
     checks: Semaphore,
     looks: Semaphore,
 }
@@ -54,7 +55,7 @@ impl Thread {
         let checks = CHECKS.min(descriptors());
         let hands = Rc::new(Hands {
             means: Means::new(),
-            news: self.news,
+            news: News { driver: self.news, collected: RefCell::default() },
             checks: Semaphore::new(checks),
             looks: Semaphore::new(LOOKS),
         });
@@ -76,23 +77,48 @@ impl Thread {
 }
 
 async fn probed(hands: Rc<Hands>, probe: Probe, way: Way) {
-    let Ok(_turn) = hands.checks.acquire().await else { return };
+    let Ok(turn) = hands.checks.acquire().await else { return };
     let begun = Instant::now();
     let outcome = check(&hands.means, &probe, &way).await;
+    drop(turn);
     let reading = Reading { number: probe.number, took: begun.elapsed(), outcome };
-    // Nobody hears it: the daemon ends.
-    drop(hands.news.send(Input::Probed(reading)).await);
+    hands.news.tell(Input::Probed(reading)).await;
 }
 
 async fn looked(hands: Rc<Hands>, question: Question, way: Way) {
     // Whoever only listens for a claim is no burden, and there are as many of them as servers.
-    let _turn = match question.failed {
+    let turn = match question.failed {
         true => hands.looks.acquire().await.ok(),
         false => None,
     };
     let found = look(&hands.means, &question, &way).await;
+    drop(turn);
     let (server, by) = (question.target.server, question.by);
-    drop(hands.news.send(Input::Diagnosed { server, by, found }).await);
+    hands.news.tell(Input::Diagnosed { server, by, found }).await;
+}
+
+/// What came of checks and looks, on its way to the driver: what comes about the same time wakes it once.
+struct News {
+    driver: mpsc::Sender<Input>,
+    collected: RefCell<Vec<Input>>,
+}
+
+impl News {
+    async fn tell(&self, input: Input) {
+        let is_first = {
+            let mut collected = self.collected.borrow_mut();
+            collected.push(input);
+            collected.len() == 1
+        };
+        if !is_first {
+            return;
+        }
+        sleep(COLLECTED).await;
+        for input in self.collected.take() {
+            // Nobody hears it: the daemon ends.
+            drop(self.driver.send(input).await);
+        }
+    }
 }
 
 /// How many checks may have a descriptor at once: as many as the machine lets this process have, which it is asked to.
