@@ -370,7 +370,11 @@ impl Choices {
             10 => site.timeouts.udp += second,
             11 => site.health.damping += second,
             12 => site.health.panic_below ^= 1,
-            13 => site.manager.proportions = [97, 1, 1, 1],
+            13 => {
+                let [first, second, ..] = &mut site.manager.proportions;
+                let (from, to) = if *first > 0 { (first, second) } else { (second, first) };
+                (*from, *to) = (from.saturating_sub(1), *to + 1);
+            }
             14 => site.manager.bound ^= 128,
             15 => site.agents.enabled ^= true,
             16 => site.agents.timeout += second,

@@ -8,7 +8,7 @@ use geminus_api::{ServerState, ServerStatus};
 use geminus_lab::HTTP;
 use geminus_lab::balanced::{Balanced, expect_progress};
 use geminus_lab::balancer::servers_of;
-use geminus_lab::site::{CLUSTER, Family, Machine};
+use geminus_lab::site::{CLIENT, CLUSTER, Family, Machine};
 
 /// Wide: what is promised is measured elsewhere, on a machine that does nothing else.
 const SOON: Duration = Duration::from_secs(10);
@@ -245,4 +245,83 @@ fn a_collocated_server_is_checked_and_does_not_hide_the_others() {
     let add = format!("ip address add {}/32 dev lo", CLUSTER.v4);
     expect_named(&balanced, &host, "without the address", "no-address", &[&delete], &[&add]);
     assert!(balanced.come_all(100).unwrap().of(&own.name) > 0);
+}
+
+#[test]
+fn a_drain_and_its_end_outlive_the_daemon() {
+    let mut balanced = checked(2);
+    let end_of = |balanced: &Balanced, name: &str| server(balanced, name).release_in_seconds;
+    balanced.balancer.tell(&["drain", "web1", "--deadline", "10m"]).unwrap();
+    let before = end_of(&balanced, "web1").unwrap();
+    balanced.balancer.kill().unwrap();
+    balanced.balancer.start().unwrap();
+    let seen = server(&balanced, "web1");
+    assert_eq!(seen.state, ServerState::Draining);
+    let after = seen.release_in_seconds.unwrap();
+    assert!(after > 0.0 && after < before, "{before} s before, {after} s after");
+    // One whose end comes while nobody runs.
+    balanced.balancer.tell(&["drain", "web2", "--deadline", "1s"]).unwrap();
+    balanced.balancer.kill().unwrap();
+    std::thread::sleep(Duration::from_millis(1200));
+    balanced.balancer.start().unwrap();
+    wait_until(&balanced, "web2", "released", |server| server.state == ServerState::Released);
+    let told = |balanced: &Balanced| {
+        let events = balanced.balancer.events().unwrap();
+        events
+            .iter()
+            .filter(|event| event.kind == "server-released" && event.message.contains("web2"))
+            .count()
+    };
+    // Once for each of its services, TCP and UDP.
+    assert_eq!(told(&balanced), 2);
+    balanced.balancer.kill().unwrap();
+    balanced.balancer.start().unwrap();
+    assert_eq!((server(&balanced, "web2").state, told(&balanced)), (ServerState::Released, 0));
+    balanced.balancer.tell(&["undrain", "web2"]).unwrap();
+    wait_until(&balanced, "web2", "up again", is_up);
+}
+
+#[test]
+fn clients_of_a_pool_that_died_get_others_and_a_hook_and_explain_say_so() {
+    let mut balanced = Balanced::prepare(3).unwrap();
+    let told = balanced.site.folder().join("told");
+    let (near, _) = balanced.wanted.servers.pop().unwrap();
+    balanced.wanted.udp.clear();
+    balanced.wanted.further = format!(
+        "[[cluster.shop.service.pool]]\nname = \"near\"\nservers = [{{ name = \"{}\", address = \"{}\" }}]\n\
+         [[cluster.shop.service.rule]]\nfrom = [\"203.0.113.0/24\"]\npool = \"near\"\n\
+         [health]\ndamping = \"0s\"\n\
+         [hooks]\nserver-down = [\"/bin/sh\", \"-c\", \"env | grep GEMINUS_ >> {}\"]\n",
+        near.name,
+        near.addresses.v4,
+        told.display()
+    );
+    balanced.balancer.configure(&balanced.wanted).unwrap();
+    balanced.balancer.start().unwrap();
+    for name in ["web1", "web2", "web3"] {
+        wait_until(&balanced, name, "up", is_up);
+    }
+    let explained = |balanced: &Balanced| {
+        let (client, cluster) = (format!("{}:40000", CLIENT.v4), format!("{}:{HTTP}", CLUSTER.v4));
+        balanced.balancer.tell(&["explain", "tcp", &client, &cluster]).unwrap()
+    };
+    assert!(explained(&balanced).contains("pool near"), "{}", explained(&balanced));
+    assert_eq!(balanced.come(Family::V4, 50).unwrap().of("web3"), 50);
+    balanced.site.kill_http("web3").unwrap();
+    wait_until(&balanced, "web3", "down", |server| server.state == ServerState::Down);
+    assert_eq!(balanced.come(Family::V4, 50).unwrap().of("web3"), 0);
+    let said = explained(&balanced);
+    assert!(said.contains("no server of that gets new flows, so the main pool stands in"), "{said}");
+    let begun = Instant::now();
+    let hook = loop {
+        let hook = std::fs::read_to_string(&told).unwrap_or_default();
+        if hook.contains("GEMINUS_REASON") || begun.elapsed() > SOON {
+            break hook;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    for line in ["GEMINUS_SERVER=web3", "GEMINUS_CLUSTERS=shop", "GEMINUS_SERVICES=shop/tcp/80"] {
+        assert!(hook.lines().any(|told| told == line), "{line}: {hook}");
+    }
+    assert_eq!(hook.matches("GEMINUS_EVENT=server-down").count(), 1, "{hook}");
 }
