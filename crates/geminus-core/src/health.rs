@@ -218,6 +218,11 @@ impl Health {
         self.watches.get(&target).map(|watch| watch.judge.state())
     }
 
+    /// Whether a target is down, and for all that is known this node's own network may be the reason.
+    pub fn is_doubtful(&self, target: TargetNumber) -> bool {
+        self.outage.doubts(target)
+    }
+
     /// How long a target's good checks take, smoothed.
     pub fn latency(&self, target: TargetNumber) -> Option<Duration> {
         self.watches.get(&target)?.latency

@@ -119,8 +119,13 @@ impl Director {
                 Action::Changed { target, state } => {
                     self.care.fleet.target_changed(target, state == State::Up, now);
                 }
-                Action::Proven(target) => self.care.fleet.target_proven(target),
-                Action::Notice(notice) => notices.push(notice),
+                Action::Proven(target) => self.care.fleet.target_known(target),
+                Action::Notice(notice) => {
+                    if let Notice::Story(Story::Down(target)) = notice {
+                        self.care.fleet.target_known(target);
+                    }
+                    notices.push(notice);
+                }
             }
         }
         let facts = facts!(self);

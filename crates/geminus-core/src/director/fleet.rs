@@ -215,8 +215,8 @@ impl Fleet {
         }
     }
 
-    /// What was taken for well is known to be.
-    pub(super) fn target_proven(&mut self, target: TargetNumber) {
+    /// What was taken for well is known to be, or what is down is known to be down by itself.
+    pub(super) fn target_known(&mut self, target: TargetNumber) {
         let rosters = self.by_target.get(&target).into_iter().flatten().map(|&(roster, _)| roster);
         self.dirty.extend(rosters);
     }

@@ -89,6 +89,11 @@ impl Outage {
         held == self.held.len() && !self.together.remove(&number)
     }
 
+    /// Whether a target is down and it is not known yet whether that is its own fault.
+    pub(super) fn doubts(&self, number: TargetNumber) -> bool {
+        self.held.iter().any(|held| held.number == number) || self.together.contains(&number)
+    }
+
     /// A target is watched no more.
     pub(super) fn forget(&mut self, number: TargetNumber) {
         self.up(number);

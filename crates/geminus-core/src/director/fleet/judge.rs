@@ -8,7 +8,7 @@ use crate::director::view::ServerState;
 use crate::director::{Instant, hours};
 use crate::health::State;
 use crate::journal::EventKind;
-use crate::model::{Condition, Server, Service, Site};
+use crate::model::{Condition, OnDown, Server, Service, Site};
 use crate::plan::{Ruling, Rulings};
 
 /// A recovered server's weight grows in so many steps.
@@ -279,7 +279,11 @@ impl Roster {
             let weight = slowed(full, one.tenths);
             let released = wish.drained && member.drain.released;
             let down = match (released, !one.well && !pool.panic) {
-                (true, _) => Some(crate::model::OnDown::Rehash),
+                (true, _) => Some(OnDown::Rehash),
+                // Nobody else answers either: there is no better place for its flows.
+                (_, true) if member.target.is_some_and(|target| facts.health.is_doubtful(target)) => {
+                    Some(OnDown::Keep)
+                }
                 (_, true) => Some(service.on_down),
                 _ => None,
             };

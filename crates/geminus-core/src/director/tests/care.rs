@@ -138,6 +138,33 @@ fn what_becomes_of_flows_is_as_the_service_says() {
 }
 
 #[test]
+fn flows_stay_where_they_are_when_every_server_is_silent_and_comes_back() {
+    let mut world = well(checked(4));
+    world.fall(1..=4);
+    let (mut kept, until) = (false, world.now + Duration::from_secs(20));
+    while world.now < until {
+        world.later(50);
+        let down = (1..=4).filter_map(|server| world.ruling(server).down).collect::<Vec<_>>();
+        assert!(down.iter().all(|&down| down == OnDown::Keep), "{down:?}");
+        kept |= !down.is_empty();
+    }
+    assert!(kept, "the first ones get no new flows until the pool panics");
+    world.fall([]).later(5_000);
+    assert_eq!((1..=4).map(|server| world.ruling(server)).collect::<Vec<_>>(), [Ruling::default(); 4]);
+    assert!(world.told_of(EventKind::ServerDown).is_empty());
+}
+
+#[test]
+fn whoever_stays_away_when_the_others_are_back_loses_its_flows() {
+    let mut world = well(checked(4));
+    world.fall(1..=4).later(10_000);
+    world.fall([3]).later(5_000);
+    assert_eq!(world.ruling(3).down, Some(OnDown::Keep), "it may be about to come back");
+    world.later(15_000);
+    assert_eq!(world.ruling(3), DOWN);
+}
+
+#[test]
 fn without_a_change_nothing_is_applied() {
     let mut world = well(checked(20));
     world.later(60_000);
@@ -187,7 +214,8 @@ fn where_panic_is_off_a_dead_pool_gets_nothing() {
     site.health.panic_below = 0;
     let mut world = Setting { site, ..Setting::new(vec![]) }.start();
     world.run(5_000).fall([1, 2]).later(5_000);
-    assert_eq!([1, 2].map(|server| world.ruling(server)), [DOWN, DOWN]);
+    let dead = Ruling { down: Some(OnDown::Keep), ..DOWN };
+    assert_eq!([1, 2].map(|server| world.ruling(server)), [dead; 2], "nothing new, and nowhere else to go");
     assert!(world.told_of(EventKind::PoolEmpty)[0].ends_with("dropped"));
 }
 
