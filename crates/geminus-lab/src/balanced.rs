@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use geminus_api::ServerState;
+use geminus_api::{ServerState, ServerStatus};
 
 use crate::HTTP;
 use crate::balancer::{Balancer, Wanted, servers_of};
@@ -81,6 +81,49 @@ impl Balanced {
         &self.site.dispatchers[0]
     }
 
+    /// A content host by its name.
+    ///
+    /// # Errors
+    /// When the site has none.
+    pub fn host(&self, name: &str) -> Result<Machine> {
+        let found = self.site.hosts.iter().find(|host| host.name == name);
+        found.cloned().with_context(|| format!("the site has no {name}"))
+    }
+
+    /// A server as the daemon sees it, behind the first service that checks it.
+    ///
+    /// # Errors
+    /// When no service does.
+    pub fn checked(&self, name: &str) -> Result<ServerStatus> {
+        let status = self.balancer.status()?;
+        let mut found = servers_of(&status).filter(|server| server.name == name && server.check.is_some());
+        found.next().cloned().with_context(|| format!("{name} is not checked"))
+    }
+
+    /// Waits until a server is as it is wanted behind the first service that checks it.
+    ///
+    /// # Errors
+    /// When it is not in time.
+    pub fn wait_for(
+        &self,
+        name: &str,
+        what: &str,
+        patience: Duration,
+        is_so: impl Fn(&ServerStatus) -> bool,
+    ) -> Result<ServerStatus> {
+        let begun = Instant::now();
+        loop {
+            let seen = self.checked(name)?;
+            if is_so(&seen) {
+                return Ok(seen);
+            }
+            if begun.elapsed() > patience {
+                bail!("{name} is not {what}: {seen:?}: {}", self.balancer.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Lets `count` visitors come to the cluster in one family.
     ///
     /// # Errors
@@ -152,6 +195,11 @@ impl Balanced {
             Some(line) => bail!("the daemon's log has an unexpected line: {line}"),
         }
     }
+}
+
+/// Whether a server's checks and set-up are well.
+pub fn is_well(server: &ServerStatus) -> bool {
+    server.state == ServerState::Up && server.findings.is_empty()
 }
 
 /// Connections that stayed open and have gone on: none lost, every one with more answers than before.

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde::de::DeserializeOwned;
 
 use crate::process::Process;
-use crate::site::{Addresses, CLUSTER, Machine, Site};
+use crate::site::{Addresses, CLUSTER, Family, Machine, Site};
 use crate::undo::Ledger;
 
 /// How long a daemon may take to forward, and to leave.
@@ -24,12 +24,16 @@ pub struct Wanted {
     pub node: Machine,
     /// Servers of every service with their weights.
     pub servers: Vec<(Machine, u16)>,
+    /// The family of the address that a server is known by.
+    pub known_by: Family,
     /// TCP ports with a service.
     pub tcp: Vec<u16>,
     /// UDP ports with a service.
     pub udp: Vec<u16>,
     /// Further keys of every TCP service, as TOML: `check = { http = "/" }`. Empty: the defaults.
     pub keys: String,
+    /// The same of every UDP service.
+    pub udp_keys: String,
     /// Any other sections, as TOML.
     pub further: String,
 }
@@ -64,9 +68,11 @@ impl Wanted {
         Self {
             node: site.dispatchers[0].clone(),
             servers: site.hosts.iter().map(|host| (host.clone(), 1)).collect(),
+            known_by: Family::V4,
             tcp: vec![crate::HTTP],
             udp: vec![crate::traffic::echo::ECHO],
             keys: String::new(),
+            udp_keys: String::new(),
             further: String::new(),
         }
     }
@@ -79,7 +85,8 @@ impl Wanted {
             .map(|(host, weight)| {
                 format!(
                     "  {{ name = \"{}\", address = \"{}\", weight = {weight} }},\n",
-                    host.name, host.addresses.v4
+                    host.name,
+                    host.addresses.of(self.known_by)
                 )
             })
             .collect();
@@ -87,7 +94,7 @@ impl Wanted {
             self.tcp.iter().map(|port| (port, "tcp")).chain(self.udp.iter().map(|port| (port, "udp")));
         let services: String = ports
             .map(|(port, protocol)| {
-                let keys = if protocol == "tcp" { self.keys.as_str() } else { "" };
+                let keys = if protocol == "tcp" { &self.keys } else { &self.udp_keys };
                 format!(
                     "\n[[cluster.shop.service]]\nport = {port}\nprotocol = \"{protocol}\"\nmethod = \"mac\"\n\
                      {keys}\nservers = [\n{servers}]\n"
@@ -312,6 +319,33 @@ impl Balancer {
             serde_json::from_str(line).with_context(|| format!("geminus events --json printed {line:?}"))
         };
         out.lines().map(parse).collect()
+    }
+
+    /// Number of the newest event.
+    ///
+    /// # Errors
+    /// When the daemon does not answer as the API says.
+    pub fn newest_event(&self) -> Result<u64> {
+        Ok(self.events()?.last().map_or(0, |event| event.number))
+    }
+
+    /// The first event after this number that is of this kind and has these words, once there is one.
+    ///
+    /// # Errors
+    /// When there is none in time.
+    pub fn wait_for_event(&self, after: u64, kind: &str, words: &str, patience: Duration) -> Result<Event> {
+        let begun = Instant::now();
+        loop {
+            let wanted =
+                |event: &Event| event.number > after && event.kind == kind && event.message.contains(words);
+            if let Some(event) = self.events()?.into_iter().find(wanted) {
+                return Ok(event);
+            }
+            if begun.elapsed() > patience {
+                bail!("no {kind} event about {words} within {patience:?}: {}", self.last_words());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// The dispatcher it runs on.

@@ -6,6 +6,7 @@
 //! thing made is written in a ledger ([`undo`]) and undone, also after a signal or, by the next run, after a crash.
 
 pub mod agents;
+pub mod amiss;
 pub mod balanced;
 pub mod balancer;
 pub mod counterparts;

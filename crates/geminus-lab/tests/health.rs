@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use geminus_api::{ServerState, ServerStatus};
 use geminus_lab::HTTP;
-use geminus_lab::balanced::{Balanced, expect_progress};
-use geminus_lab::balancer::servers_of;
+use geminus_lab::amiss::{self, Amiss};
+use geminus_lab::balanced::{Balanced, expect_progress, is_well};
+use geminus_lab::balancer::Wanted;
+use geminus_lab::faults::{self, ground::Ground};
 use geminus_lab::site::{CLIENT, CLUSTER, Family, Machine};
 
 /// Wide: what is promised is measured elsewhere, on a machine that does nothing else.
@@ -15,9 +17,7 @@ const SOON: Duration = Duration::from_secs(10);
 
 /// The server behind the service that is checked.
 fn server(balanced: &Balanced, name: &str) -> ServerStatus {
-    let status = balanced.balancer.status().unwrap();
-    let mut found = servers_of(&status).filter(|server| server.name == name && server.check.is_some());
-    found.next().unwrap_or_else(|| panic!("{name} is checked")).clone()
+    balanced.checked(name).unwrap()
 }
 
 fn wait_until(
@@ -26,35 +26,24 @@ fn wait_until(
     what: &str,
     is_so: impl Fn(&ServerStatus) -> bool,
 ) -> ServerStatus {
-    let begun = Instant::now();
-    loop {
-        let seen = server(balanced, name);
-        if is_so(&seen) {
-            return seen;
-        }
-        assert!(begun.elapsed() < SOON, "{name} is not {what}: {seen:?}\n{}", balanced.balancer.last_words());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn is_up(server: &ServerStatus) -> bool {
-    server.state == ServerState::Up && server.findings.is_empty()
+    balanced.wait_for(name, what, SOON, is_so).unwrap()
 }
 
 /// A site of which every server was found well.
 fn checked(content_hosts: u8) -> Balanced {
-    checked_as(content_hosts, |text| text)
+    checked_as(content_hosts, |_| ())
 }
 
 /// The same with another configuration.
-fn checked_as(content_hosts: u8, change: impl Fn(String) -> String) -> Balanced {
+fn checked_as(content_hosts: u8, change: impl FnOnce(&mut Wanted)) -> Balanced {
     let mut balanced = Balanced::prepare(content_hosts).unwrap();
     // One server suffers many fates in a row here.
-    let text = format!("{}\n[health]\ndamping = \"0s\"\n", balanced.wanted.text());
-    balanced.balancer.write(&change(text)).unwrap();
+    balanced.wanted.further = "[health]\ndamping = \"0s\"\n".to_owned();
+    change(&mut balanced.wanted);
+    balanced.balancer.configure(&balanced.wanted).unwrap();
     balanced.balancer.start().unwrap();
     for host in &balanced.site.hosts {
-        wait_until(&balanced, &host.name, "up", is_up);
+        wait_until(&balanced, &host.name, "up", is_well);
     }
     balanced
 }
@@ -114,69 +103,26 @@ fn a_killed_server_gets_no_new_flow_and_nobody_elses_is_lost() {
     expect_progress(&others(&before), &others(&after)).unwrap();
     let host = balanced.site.hosts[1].clone();
     balanced.site.serve_http(&host).unwrap();
-    wait_until(&balanced, "web2", "up again", is_up);
+    wait_until(&balanced, "web2", "up again", is_well);
     assert!(balanced.come_all(100).unwrap().of("web2") > 0);
 }
 
-/// Does something to a host, waits until the daemon names it, undoes it, waits until all is well.
-fn expect_named(
-    balanced: &Balanced,
-    host: &Machine,
-    what: &str,
-    words: &str,
-    wrong: &[&str],
-    right: &[&str],
-) {
-    let run = |lines: &[&str]| {
-        for line in lines {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            host.namespace.run(words[0], &words[1..]).unwrap();
-        }
-    };
-    run(wrong);
-    wait_until(balanced, &host.name, what, |server| {
-        server.findings.iter().chain(&server.because).any(|line| line.contains(words))
+/// Sets a host up wrong, waits until the daemon names it, sets it up right, waits until all is well.
+fn expect_named(balanced: &Balanced, host: &Machine, way: &Amiss) {
+    way.make(host).unwrap();
+    wait_until(balanced, &host.name, &format!("found as one that {}", way.what), |server| {
+        server.findings.iter().chain(&server.because).any(|line| line.contains(way.finding))
     });
-    run(right);
-    wait_until(balanced, &host.name, "well again", is_up);
+    way.mend(host).unwrap();
+    wait_until(balanced, &host.name, "well again", is_well);
 }
 
 #[test]
 fn every_way_of_setting_a_host_up_wrong_is_named() {
     let balanced = checked(3);
-    let host = balanced.site.hosts[1].clone();
-    let cluster = CLUSTER.v4.to_string();
-    let delete = format!("ip address del {cluster}/32 dev lo");
-    let add = format!("ip address add {cluster}/32 dev lo");
-    expect_named(&balanced, &host, "without the address", "no-address", &[&delete], &[&add]);
-    let (forward, dont) = ("sysctl -qw net.ipv4.ip_forward=1", "sysctl -qw net.ipv4.ip_forward=0");
-    expect_named(
-        &balanced,
-        &host,
-        "without the address and forwarding what is not its own",
-        "no-address",
-        &[forward, &delete],
-        &[&add, dont],
-    );
-    expect_named(
-        &balanced,
-        &host,
-        "answering ARP",
-        "answers-arp",
-        &["sysctl -qw net.ipv4.conf.all.arp_ignore=0", "sysctl -qw net.ipv4.conf.eth0.arp_ignore=0"],
-        &["sysctl -qw net.ipv4.conf.all.arp_ignore=1", "sysctl -qw net.ipv4.conf.eth0.arp_ignore=1"],
-    );
-    let table = "nft add table inet amiss";
-    let chain = "nft add chain inet amiss input { type filter hook input priority 0 ; }";
-    let drop = format!("nft add rule inet amiss input ip daddr {cluster} tcp dport {HTTP} drop");
-    expect_named(
-        &balanced,
-        &host,
-        "filtering",
-        "filtered",
-        &[table, chain, &drop],
-        &["nft delete table inet amiss"],
-    );
+    for way in amiss::ways(Family::V4) {
+        expect_named(&balanced, &balanced.site.hosts[1], &way);
+    }
 }
 
 #[test]
@@ -194,7 +140,7 @@ fn a_service_that_is_bound_elsewhere_or_not_running_is_told_apart() {
     });
     drop(listener);
     balanced.site.serve_http(&host).unwrap();
-    wait_until(&balanced, "web2", "well again", is_up);
+    wait_until(&balanced, "web2", "well again", is_well);
 }
 
 #[test]
@@ -213,16 +159,10 @@ fn a_server_that_falls_silent_is_down_and_its_host_is_named() {
 
 #[test]
 fn servers_with_addresses_of_ipv6_are_checked_by_the_clusters_of_ipv6() {
-    let balanced = checked_as(2, |text| text.replace("\"198.51.100.2", "\"2001:db8:1::2"));
-    let host = balanced.site.hosts[1].clone();
-    let cluster = CLUSTER.v6.to_string();
-    let delete = format!("ip address del {cluster}/128 dev lo");
-    let add = format!("ip address add {cluster}/128 dev lo nodad");
-    expect_named(&balanced, &host, "without the address", "no-address", &[&delete], &[&add]);
-    let forward = "sysctl -qw net.ipv6.conf.all.forwarding=1";
-    let dont = "sysctl -qw net.ipv6.conf.all.forwarding=0";
-    let what = "without the address and forwarding what is not its own";
-    expect_named(&balanced, &host, what, "no-address", &[forward, &delete], &[&add, dont]);
+    let balanced = checked_as(2, |wanted| wanted.known_by = Family::V6);
+    for way in amiss::ways(Family::V6) {
+        expect_named(&balanced, &balanced.site.hosts[1], &way);
+    }
     balanced.come_all(50).unwrap();
 }
 
@@ -238,12 +178,10 @@ fn a_collocated_server_is_checked_and_does_not_hide_the_others() {
     });
     balanced.balancer.set_up_host(&own).unwrap();
     for name in ["web1", "web2", &own.name] {
-        wait_until(&balanced, name, "up", is_up);
+        wait_until(&balanced, name, "up", is_well);
     }
     let host = balanced.site.hosts[1].clone();
-    let delete = format!("ip address del {}/32 dev lo", CLUSTER.v4);
-    let add = format!("ip address add {}/32 dev lo", CLUSTER.v4);
-    expect_named(&balanced, &host, "without the address", "no-address", &[&delete], &[&add]);
+    expect_named(&balanced, &host, &amiss::ways(Family::V4)[0]);
     assert!(balanced.come_all(100).unwrap().of(&own.name) > 0);
 }
 
@@ -278,7 +216,7 @@ fn a_drain_and_its_end_outlive_the_daemon() {
     balanced.balancer.start().unwrap();
     assert_eq!((server(&balanced, "web2").state, told(&balanced)), (ServerState::Released, 0));
     balanced.balancer.tell(&["undrain", "web2"]).unwrap();
-    wait_until(&balanced, "web2", "up again", is_up);
+    wait_until(&balanced, "web2", "up again", is_well);
 }
 
 #[test]
@@ -299,7 +237,7 @@ fn clients_of_a_pool_that_died_get_others_and_a_hook_and_explain_say_so() {
     balanced.balancer.configure(&balanced.wanted).unwrap();
     balanced.balancer.start().unwrap();
     for name in ["web1", "web2", "web3"] {
-        wait_until(&balanced, name, "up", is_up);
+        wait_until(&balanced, name, "up", is_well);
     }
     let explained = |balanced: &Balanced| {
         let (client, cluster) = (format!("{}:40000", CLIENT.v4), format!("{}:{HTTP}", CLUSTER.v4));
@@ -324,4 +262,24 @@ fn clients_of_a_pool_that_died_get_others_and_a_hook_and_explain_say_so() {
         assert!(hook.lines().any(|told| told == line), "{line}: {hook}");
     }
     assert_eq!(hook.matches("GEMINUS_EVENT=server-down").count(), 1, "{hook}");
+}
+
+/// A case of the fault list; its bounds are those of `faults/bounds.rs`.
+fn holds(id: &str) {
+    faults::expect(id, &Ground::quick().unwrap()).unwrap();
+}
+
+#[test]
+fn a_drain_cuts_nobody_and_ends_with_the_last_connection_or_at_its_deadline() {
+    holds("C3");
+}
+
+#[test]
+fn a_server_that_is_added_takes_its_share_and_nobody_elses_connections() {
+    holds("C4");
+}
+
+#[test]
+fn four_hostile_servers_take_nothing_from_the_good_one_among_them() {
+    holds("C5");
 }

@@ -8,7 +8,6 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use geminus_lab::balanced::binary_under_test;
 use geminus_lab::faults::cut::{Cuts, Loss, Way};
 use geminus_lab::faults::intruder::{Flood, forged, record};
 use geminus_lab::faults::relay::{Manners, Relay};
@@ -126,8 +125,7 @@ fn the_backup_takes_over_when_the_active_dies() {
 
 /// A case of the fault list; its bounds are those of `faults/bounds.rs`.
 fn holds(id: &str) {
-    let ground = Ground { binary: binary_under_test().unwrap(), full: false, quick: true };
-    for figure in faults::expect(id, &ground).unwrap() {
+    for figure in faults::expect(id, &Ground::quick().unwrap()).unwrap() {
         println!("{id} {}: {}", figure.what, figure.value);
     }
 }

@@ -30,6 +30,8 @@ const OPTION_SOURCE_LINK: u8 = 1;
 const OPTION_TARGET_LINK: u8 = 2;
 /// The override flag of an advertisement (RFC 4861, 4.4).
 const OVERRIDE: u8 = 0x20;
+/// The flag of an answer to a question (likewise).
+const SOLICITED: u8 = 0x40;
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
 const ALL_NODES_MAC: Mac = Mac([0x33, 0x33, 0, 0, 0, 1]);
 const ETHERNET: usize = 14;
@@ -80,7 +82,10 @@ pub fn announcement(address: IpAddr, mac: Mac) -> Vec<Vec<u8>> {
 pub fn claim(frame: &[u8]) -> Option<Claim> {
     match frame.get(12..ETHERNET)? {
         kind if kind == ETHERTYPE_ARP => arp_claim(frame.get(ETHERNET..)?),
-        kind if kind == ETHERTYPE_IPV6 => advertisement_claim(frame.get(ETHERNET..)?),
+        kind if kind == ETHERTYPE_IPV6 => {
+            let sender = Mac(frame.get(6..12)?.try_into().ok()?);
+            advertisement_claim(frame.get(ETHERNET..)?, sender)
+        }
         _ => None,
     }
 }
@@ -157,8 +162,9 @@ fn arp_claim(packet: &[u8]) -> Option<Claim> {
     usable.then_some(Claim { address: address.into(), mac, evidence: Evidence::Reply })
 }
 
-/// The checks are those of RFC 4861, 7.1.2.
-fn advertisement_claim(packet: &[u8]) -> Option<Claim> {
+/// The checks are those of RFC 4861, 7.1.2. Whoever was asked alone may leave the option away (7.2.4, Linux does): the
+/// question has reached it, so the frame's `sender` is who has the address.
+fn advertisement_claim(packet: &[u8], sender: Mac) -> Option<Claim> {
     let header = packet.get(..IPV6)?;
     let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
     let message = packet.get(IPV6..IPV6 + length)?;
@@ -171,14 +177,20 @@ fn advertisement_claim(packet: &[u8]) -> Option<Claim> {
         return None;
     }
     let target = Ipv6Addr::from(<[u8; 16]>::try_from(&message[8..24]).ok()?);
-    let mac = link_layer_option(&message[24..])?;
-    let evidence = if message[4] & OVERRIDE != 0 { Evidence::Reply } else { Evidence::Advice };
+    let answers_us = message[4] & SOLICITED != 0 && !address(24)?.is_multicast();
+    let (mac, evidence) = match link_layer_option(&message[24..])? {
+        Some(mac) if message[4] & OVERRIDE != 0 => (mac, Evidence::Reply),
+        Some(mac) => (mac, Evidence::Advice),
+        None if answers_us => (sender, Evidence::Confirmed),
+        None => return None,
+    };
     let usable = !target.is_multicast() && mac.is_host();
     usable.then_some(Claim { address: target.into(), mac, evidence })
 }
 
-/// The target link-layer address option; options count their length in units of 8 bytes, and 0 is malformed.
-fn link_layer_option(mut options: &[u8]) -> Option<Mac> {
+/// The target link-layer address option, if there is one; options count their length in units of 8 bytes, and 0 is
+/// malformed, which makes none of the whole.
+fn link_layer_option(mut options: &[u8]) -> Option<Option<Mac>> {
     let mut found = None;
     while !options.is_empty() {
         let length = usize::from(*options.get(1)?) * 8;
@@ -188,7 +200,7 @@ fn link_layer_option(mut options: &[u8]) -> Option<Mac> {
         }
         options = &options[length..];
     }
-    found
+    Some(found)
 }
 
 #[cfg(test)]
@@ -279,6 +291,27 @@ mod tests {
         let ip = (address, ALL_NODES);
         let frame = nd(ADVERTISEMENT, 0, (ALL_NODES_MAC, THEIRS), ip, address, OPTION_TARGET_LINK);
         assert_eq!(claim(&frame).map(|claim| claim.evidence), Some(Evidence::Advice));
+    }
+
+    /// An advertisement without options, as Linux answers a question to it alone.
+    fn bare(flags: u8, destination: Ipv6Addr) -> Vec<u8> {
+        let IpAddr::V6(address) = v6(80) else { panic!("v6") };
+        let mut message = vec![ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0];
+        message.extend(address.octets());
+        let sum = icmpv6_checksum(address, destination, &message).to_be_bytes();
+        message[2..4].copy_from_slice(&sum);
+        let header = [0x60, 0, 0, 0, 0, 24, ICMPV6, 255];
+        let ethernet = [&OURS.0[..], &THEIRS.0, &ETHERTYPE_IPV6].concat();
+        [&ethernet[..], &header, &address.octets(), &destination.octets(), &message].concat()
+    }
+
+    #[test]
+    fn an_answer_to_us_alone_needs_no_option_and_says_that_its_sender_has_the_address() {
+        let IpAddr::V6(us) = v6(1) else { panic!("v6") };
+        let expected = Claim { address: v6(80), mac: THEIRS, evidence: Evidence::Confirmed };
+        assert_eq!(claim(&bare(SOLICITED, us)), Some(expected));
+        assert_eq!(claim(&bare(0, us)), None, "nobody asked");
+        assert_eq!(claim(&bare(SOLICITED, ALL_NODES)), None, "an answer to everybody has the option");
     }
 
     #[test]

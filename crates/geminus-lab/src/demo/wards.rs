@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::Options;
 use super::promise::{Promise, grouped, milliseconds};
 use crate::HTTP;
 use crate::balanced::Balanced;
-use crate::site::{CLUSTER, Family, Machine};
+use crate::site::{CLUSTER, Family};
 use crate::traffic::keepers::Kept;
 use crate::traffic::visitors::Visitors;
 use crate::traffic::{Recorder, cluster};
@@ -68,15 +68,15 @@ fn dead(options: &Options, promise: &mut Promise) -> Result<()> {
     let visitors = Visitors::start(ground.client(), &targets, VISITORS, &Arc::new(Recorder::begin()))?;
     std::thread::sleep(Duration::from_secs(2));
     let before = keepers.look();
-    let seen = newest(&ground)?;
+    let seen = ground.balancer.newest_event()?;
     let killed = Instant::now();
     ground.site.kill_http(VICTIM)?;
-    let told = wait_for_event(&ground, seen, "server-down", VICTIM)?;
+    let told = told_of(&ground, seen, "server-down", VICTIM)?;
     std::thread::sleep(Duration::from_secs(2));
     let tally = visitors.stop()?;
-    let host = host(&ground, VICTIM)?;
+    let host = ground.host(VICTIM)?;
     ground.site.serve_http(&host)?;
-    wait_for_event(&ground, seen, "server-up", VICTIM)?;
+    told_of(&ground, seen, "server-up", VICTIM)?;
     let again = ground.come_all(300)?;
     let kept = keepers.stop()?;
 
@@ -110,16 +110,16 @@ fn without_address(options: &Options, promise: &mut Promise) -> Result<()> {
         ground.balancer.start()?;
         ground
     };
-    let host = host(&ground, VICTIM)?;
+    let host = ground.host(VICTIM)?;
     std::thread::sleep(Duration::from_secs(2));
-    let seen = newest(&ground)?;
+    let seen = ground.balancer.newest_event()?;
     let broken = Instant::now();
     host.namespace.ip(&format!("addr del {}/32 dev lo\n", CLUSTER.v4))?;
-    let told = wait_for_event(&ground, seen, "setup-fault", VICTIM)?;
+    let told = told_of(&ground, seen, "setup-fault", VICTIM)?;
     let named = broken.elapsed();
     promise.must(named <= NAMED, || format!("it had a name only {} later", milliseconds(named)));
     host.namespace.ip(&format!("addr add {}/32 dev lo\n", CLUSTER.v4))?;
-    wait_for_event(&ground, seen, "server-up", VICTIM)?;
+    told_of(&ground, seen, "server-up", VICTIM)?;
     let tally = ground.come_all(300)?;
     promise.must(tally.of(VICTIM) > 0, || format!("{VICTIM} got no new connection after it was mended"));
     promise.say(format!("{} taken off {VICTIM}'s lo; {} later: {told}", CLUSTER.v4, milliseconds(named)));
@@ -137,32 +137,7 @@ fn others_went_on(promise: &mut Promise, before: &[Kept], after: &[Kept], victim
     others.len()
 }
 
-fn host(ground: &Balanced, name: &str) -> Result<Machine> {
-    match ground.site.hosts.iter().find(|host| host.name == name) {
-        Some(host) => Ok(host.clone()),
-        None => bail!("the site has no {name}"),
-    }
-}
-
 /// The message of an event of a kind about a server, once there is one after this number.
-fn wait_for_event(ground: &Balanced, after: u64, kind: &str, server: &str) -> Result<String> {
-    let begun = Instant::now();
-    loop {
-        let events = ground.balancer.events()?;
-        let about = |event: &&geminus_api::Event| {
-            event.number > after && event.kind == kind && event.message.contains(server)
-        };
-        if let Some(event) = events.iter().find(about) {
-            return Ok(event.message.clone());
-        }
-        if begun.elapsed() > PATIENCE {
-            bail!("no {kind} event about {server} within {PATIENCE:?}: {}", ground.balancer.last_words());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// Number of the newest event.
-fn newest(ground: &Balanced) -> Result<u64> {
-    Ok(ground.balancer.events()?.last().map_or(0, |event| event.number))
+fn told_of(ground: &Balanced, after: u64, kind: &str, server: &str) -> Result<String> {
+    Ok(ground.balancer.wait_for_event(after, kind, server, PATIENCE)?.message)
 }

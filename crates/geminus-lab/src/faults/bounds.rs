@@ -109,3 +109,44 @@ pub const THOUSAND_ADDRESSES: Bound = ms(150.0, 1500.0);
 pub const LATE: Bound = at_most("heartbeats", 0.0, 50.0);
 /// Addresses in a failed duplicate address detection.
 pub const DAD_FAILED: Bound = none_of("addresses");
+
+/// From a server's death to the last client that still meets it, with the default check.
+pub const OUT_DEFAULT: Bound = ms(1600.0, 3200.0);
+/// The same with `profile = "fast"`.
+pub const OUT_FAST: Bound = ms(350.0, 1500.0);
+/// New flows that go to another server when one of three is out: its own, and one of a hundred. What was asked for is a
+/// sample of a thousand, whose share of one server is off by three of a hundred now and then.
+pub const REMAPPED_OF_THREE: Bound = at_most("%", 34.33, 39.0);
+/// The same when a fourth joins.
+pub const REMAPPED_OF_FOUR: Bound = at_most("%", 26.0, 31.0);
+/// New flows that change between servers that neither came nor went.
+pub const REMAPPED_NEEDLESSLY: Bound = at_most("%", 1.0, 2.0);
+/// New connections to a server that is drained.
+pub const TO_DRAINED: Bound = none_of("connections");
+/// From the end of the last connection of a drained server to the event: flows are counted once a second.
+pub const EMPTY_TOLD: Bound = ms(2000.0, 6000.0);
+/// From a drain's deadline to the event.
+pub const RELEASED: Bound = ms(100.0, 1000.0);
+/// Changes of a server that comes and goes, in half a minute after its third.
+pub const CALM_CHANGES: Bound = at_most("changes", 1.0, 1.0);
+/// Connections lost because checks fail one after the other, or are good again so, while every server is well: until a pool
+/// panics, and once it is calm, those of the servers that are down at that moment.
+pub const LOST_TO_BLINDNESS: Bound = at_most("connections", 0.0, 250.0);
+/// From the moment when no check has an answer any more to what says so.
+pub const ALARM_OF_CHECKS: Bound = ms(3000.0, 8000.0);
+/// Servers that are told of, or change, although nothing happened to them.
+pub const TOLD_SINGLY: Bound = none_of("servers");
+/// Programs of checks that nobody ended.
+pub const LEFT_OVER: Bound = none_of("programs");
+/// How far from its time limit a check ends.
+pub const DEADLINE: Bound = ms(10.0, 300.0);
+/// Memory that a server can make the dispatcher hold.
+pub const MEMORY_OF_TARGET: Bound = at_most("KiB", 64.0, 1024.0);
+/// Checks of a good server that were not made in time because of others.
+pub const LEFT_OUT: Bound = at_most("checks", 0.0, 2.0);
+/// From a server's new hardware address to its use.
+pub const NEW_CARD: Bound = ms(1000.0, 5000.0);
+/// From a content host's claim of the cluster address to the alarm.
+pub const CLAIM_TOLD: Bound = ms(2000.0, 8000.0);
+/// From a wrong set-up to its name.
+pub const NAMED: Bound = ms(5000.0, 12_000.0);

@@ -201,14 +201,7 @@ impl Cuts {
     /// # Errors
     /// When nftables refuses.
     pub fn lose_in_switch(&self, filters: &[String]) -> Result<()> {
-        let mut text = fresh("bridge", "named");
-        text.push_str("table bridge named {\n  chain frames {\n");
-        text.push_str("    type filter hook prerouting priority -290; policy accept;\n");
-        for filter in filters {
-            let _ = writeln!(text, "    {filter} drop");
-        }
-        text.push_str("  }\n}\n");
-        self.switch.feed("nft", &["-f", "-"], &text).map(drop)
+        lose_in_switch(&self.switch, filters)
     }
 
     /// Where a way can be listened to between the dispatchers.
@@ -237,6 +230,21 @@ impl Cuts {
         let arguments = ["link", "set", "dev", twin.name(), "state", state];
         self.place(way).run("bridge", &arguments).map(drop)
     }
+}
+
+/// Loses everything that a filter names, in a switch, from now on; no filter: nothing is lost any more.
+///
+/// # Errors
+/// When nftables refuses.
+pub fn lose_in_switch(switch: &Namespace, filters: &[String]) -> Result<()> {
+    let mut text = fresh("bridge", "named");
+    text.push_str("table bridge named {\n  chain frames {\n");
+    text.push_str("    type filter hook prerouting priority -290; policy accept;\n");
+    for filter in filters {
+        let _ = writeln!(text, "    {filter} drop");
+    }
+    text.push_str("  }\n}\n");
+    switch.feed("nft", &["-f", "-"], &text).map(drop)
 }
 
 fn rules(bridge: bool, losses: &[Loss]) -> String {

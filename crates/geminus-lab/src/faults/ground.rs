@@ -8,6 +8,7 @@ use geminus_api::ClusterState;
 
 use super::cut::Cuts;
 use crate::HTTP;
+use crate::balanced::binary_under_test;
 use crate::observer::{Holders, Observer};
 use crate::pair::{SiteFile, Topology};
 use crate::site::{Addresses, Family};
@@ -27,6 +28,14 @@ pub struct Ground {
 }
 
 impl Ground {
+    /// The ground of the test floor.
+    ///
+    /// # Errors
+    /// When there is no binary to test.
+    pub fn quick() -> Result<Self> {
+        Ok(Self { binary: binary_under_test()?, full: false, quick: true })
+    }
+
     /// How often something is done.
     pub fn times(&self, short: u32, full: u32) -> u32 {
         match self {

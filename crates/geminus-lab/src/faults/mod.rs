@@ -7,11 +7,13 @@ pub mod bounds;
 pub mod cases;
 pub mod cut;
 pub mod ground;
+pub mod hostile;
 pub mod intruder;
 pub mod page;
 pub mod record;
 pub mod relay;
 pub mod strain;
+pub mod ward;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
@@ -206,6 +208,7 @@ mod tests {
         let mut wanted: Vec<String> =
             (1..=36).filter(|number| *number != 32).map(|number| format!("A{number}")).collect();
         wanted.push("T-HA-4".to_owned());
+        wanted.extend((1..=11).filter(|number| *number != 10).map(|number| format!("C{number}")));
         let ids: Vec<&str> = cases::ALL.iter().map(|case| case.id).collect();
         assert_eq!(ids, wanted);
     }

@@ -8,71 +8,141 @@ use anyhow::{Context as _, Result};
 use super::record::{Line, Shown};
 use super::{Case, Kind, cases};
 
-/// Writes the page from the newest line of each case.
+/// The head of every table.
+const HEAD: &str = "
+| case | what happens | how | figure | measured | target | bound | |
+|---|---|---|---|---|---|---|---|
+";
+
+/// Writes the page from the newest line of each case. A case without one keeps the rows that the page has.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, lines: &[Line]) -> Result<()> {
-    std::fs::write(path, text(lines)).with_context(|| format!("cannot write {}", path.display()))
+    let before = std::fs::read_to_string(path).unwrap_or_default();
+    std::fs::write(path, text(lines, &before)).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn text(lines: &[Line]) -> String {
+fn text(lines: &[Line], before: &str) -> String {
     let mut text = "\
 # Faults
 
-What a pair of dispatchers does when something breaks. `cargo xtask faults [ID...]` makes every row: the real binary in
-network namespaces on this machine, two dispatchers with two ways between them, clients with long connections and a stream
-of 1 000 numbered packets a second in each family. Nothing here is simulated; what cannot be tried says so.
+What Geminus does when something breaks. `cargo xtask faults [ID...]` makes every row: the real binary in network namespaces
+on this machine, clients in both families. Nothing here is simulated; what cannot be tried says so.
 
-*Gap* is the time from the last packet that was answered to the next one, at the client. *Lost* connections were reset,
-answered by another server or stalled for more than 3 s. *Both* is how long two machines answered for the same address at the
-same time, as an observer on the LAN sees it that asks every 5 ms. The target is what is promised on a machine of its own;
-a run fails beyond the bound, which leaves room for clients, servers and dispatchers that share a few cores. The p99
-of fewer than a hundred runs is the longest of them.
-
-| case | what happens | how | figure | measured | target | bound | |
-|---|---|---|---|---|---|---|---|
+*Lost* connections were reset, answered by another server or stalled for more than 3 s. The target is what is promised on a
+machine of its own; a run fails beyond the bound, which leaves room for clients, servers and dispatchers that share a few
+cores. The p99 of fewer than a hundred runs is the longest of them.
 "
     .to_owned();
-    for case in cases::ALL {
-        let line = lines.iter().find(|line| line.id == case.id);
-        rows(&mut text, case, line);
+    let mut verdicts = Verdicts::default();
+    for section in SECTIONS {
+        let _ = write!(text, "\n## {}\n\n{}\n{HEAD}", section.title, section.about);
+        for case in
+            cases::ALL.iter().filter(|case| case.id.starts_with(section.letter) == section.is_of_letter)
+        {
+            let line = lines.iter().find(|line| line.id == case.id);
+            let block = line
+                .map(|line| rows(case, line))
+                .or_else(|| kept(before, case))
+                .unwrap_or_else(|| none(case));
+            verdicts.count(&block);
+            text.push_str(&block);
+        }
     }
-    let ran = lines.iter().filter(|line| line.passed.is_some());
-    let (count, full) = (ran.clone().count(), ran.clone().filter(|line| line.full).count());
-    let failed = ran.clone().filter(|line| line.passed == Some(false)).count();
+    let Verdicts { run, failed, missed } = verdicts;
     let _ = writeln!(
         text,
-        "\n{count} of {} cases were run, {full} of them in full length; {failed} failed. The lines behind the rows, one \
-         JSON object for each case, are in `target/faults.jsonl` of the checkout that ran them.",
+        "\n{run} of {} cases were run; {failed} failed, {missed} figures miss their target. The lines behind the rows, one \
+         JSON object for each case, are in `target/faults.jsonl` of the checkout that ran them; a case that it did not run \
+         keeps its rows.",
         cases::ALL.len()
     );
     text
 }
 
-fn rows(text: &mut String, case: &Case, line: Option<&Line>) {
-    if let Kind::NotHere { why, instead } = case.kind {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {why}; {instead} | | | | not here |",
-            case.id, case.name, case.how
-        );
-        return;
+/// A part of the page.
+struct Section {
+    title: &'static str,
+    about: &'static str,
+    letter: char,
+    /// Whether its cases are those of the letter, or all others.
+    is_of_letter: bool,
+}
+
+const SECTIONS: [Section; 2] = [
+    Section {
+        title: "Dispatchers",
+        about: "Two dispatchers with two ways between them, clients with long connections and a stream of 1 000 numbered \
+                packets a second in\neach family. *Gap* is the time from the last packet that was answered to the next one, \
+                at the client. *Both* is how long two\nmachines answered for the same address at the same time, as an \
+                observer on the LAN sees it that asks every 5 ms.",
+        letter: 'C',
+        is_of_letter: false,
+    },
+    Section {
+        title: "Servers",
+        about: "One dispatcher and three to five content hosts; unless the row says otherwise with the defaults of `check` \
+                and `[health]`, except\nthat `damping` is off where one server dies again and again. Clients are long \
+                connections that ask once a second, 200 new\nconnections a second and 1 000 numbered packets a second, in \
+                each family.",
+        letter: 'C',
+        is_of_letter: true,
+    },
+];
+
+/// What the rows say in sum.
+#[derive(Default)]
+struct Verdicts {
+    run: usize,
+    failed: usize,
+    missed: usize,
+}
+
+impl Verdicts {
+    fn count(&mut self, block: &str) {
+        self.run += usize::from(!block.contains("| not run |") && !block.contains("| not here |"));
+        self.failed += usize::from(block.contains("| **"));
+        self.missed += block.matches("| misses the target |").count();
     }
-    let Some(line) = line else {
-        let _ = writeln!(text, "| {} | {} | {} | | | | | not run |", case.id, case.name, case.how);
-        return;
-    };
+}
+
+/// The rows that a page has of a case: the one with its name and those below it without one.
+fn kept(before: &str, case: &Case) -> Option<String> {
+    let first = format!("| {} |", case.id);
+    let mut lines = before.lines().skip_while(|line| !line.starts_with(&first));
+    let own = lines.next()?;
+    let rest = lines.take_while(|line| line.starts_with("|  |"));
+    Some(std::iter::once(own).chain(rest).fold(String::new(), |block, line| block + line + "\n"))
+}
+
+/// The row of a case that says why it has no figures.
+fn none(case: &Case) -> String {
+    let Case { id, name, how, kind } = case;
+    match kind {
+        Kind::NotHere { why, instead } => {
+            format!("| {id} | {name} | {how} | {why}; {instead} | | | | not here |\n")
+        }
+        Kind::Runs(_) => format!("| {id} | {name} | {how} | | | | | not run |\n"),
+    }
+}
+
+fn rows(case: &Case, line: &Line) -> String {
+    let Case { id, name, how, kind } = case;
+    if matches!(kind, Kind::NotHere { .. }) {
+        return none(case);
+    }
     if line.figures.is_empty() {
         let remark = line.remark.as_deref().unwrap_or("no figure").replace(['|', '\n'], " ");
         let remark: String = remark.chars().take(300).collect();
-        let _ =
-            writeln!(text, "| {} | {} | {} | {remark} | | | | **failed** |", case.id, case.name, case.how);
+        return format!("| {id} | {name} | {how} | {remark} | | | | **failed** |\n");
     }
+    let mut text = String::new();
     for (place, figure) in line.figures.iter().enumerate() {
-        let (id, name, how) = if place == 0 { (case.id, case.name, case.how) } else { ("", "", "") };
+        let (id, name, how) = if place == 0 { (*id, *name, *how) } else { ("", "", "") };
         let _ = writeln!(text, "| {id} | {name} | {how} | {}", row(figure));
     }
+    text
 }
 
 fn row(figure: &Shown) -> String {
@@ -117,7 +187,18 @@ mod tests {
 
     #[test]
     fn a_case_that_was_not_run_has_a_row_that_says_so() {
-        let text = text(&[]);
+        let text = text(&[], "");
         assert!(text.contains("| A1 |") && text.contains("| not run |") && text.contains("| not here |"));
+    }
+
+    #[test]
+    fn a_case_that_was_not_run_again_keeps_its_rows() {
+        let before = "| A1 | death | how | gap | 7 ms | 60 | 400 | ok |\n|  |  |  | lost | 0 | 0 | 0 | ok |\n| A2 | x |\n";
+        let text = text(&[], before);
+        assert!(
+            text.contains("| 7 ms | 60 | 400 | ok |\n|  |  |  | lost | 0 | 0 | 0 | ok |\n| A2 |"),
+            "{text}"
+        );
+        assert_eq!(text.matches("| lost |").count(), 1);
     }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use crate::process::Process;
+use crate::site::Site;
 use crate::twins::{Twin, Twins};
 use crate::undo::{Debt, FOLDER_PREFIX};
 
@@ -41,12 +42,7 @@ impl Group {
     /// # Errors
     /// When this machine has no such controller, or the daemon does not run.
     pub fn around(twins: &Twins, twin: Twin, controller: &str) -> Result<Self> {
-        let root = Path::new("/sys/fs/cgroup").join(controller);
-        let folder = root.join(format!("{FOLDER_PREFIX}{}-{}", std::process::id(), twin.name()));
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot make a control group below {}", root.display()))?;
-        twins.site.ledger().owe(Debt::ControlGroup(folder.clone()))?;
-        let group = Self { folder };
+        let group = Self::make(&twins.site, twin.name(), controller)?;
         if controller == "cpu" {
             // Where real-time time is rationed too, a group without any takes no thread that asks for it.
             let _ = group.set("cpu.rt_runtime_us", "200000");
@@ -55,6 +51,32 @@ impl Group {
         // The daemon's own threads come along only through the file for whole processes.
         group.set("cgroup.procs", &pid.to_string())?;
         Ok(group)
+    }
+
+    /// Makes one below the freezer and puts one thread of a process into it, by the thread's name: the others go on.
+    ///
+    /// # Errors
+    /// When this machine has no freezer of threads (version 1), or the process has no such thread.
+    pub fn around_thread(site: &Site, process: &Process, thread: &str) -> Result<Self> {
+        let tasks = format!("/proc/{}/task", process.pid());
+        let is_called = |entry: &std::fs::DirEntry| {
+            std::fs::read_to_string(entry.path().join("comm")).is_ok_and(|name| name.trim() == thread)
+        };
+        let mut all = std::fs::read_dir(&tasks)?.flatten();
+        let found =
+            all.find(is_called).with_context(|| format!("no thread in {tasks} is called {thread}"))?;
+        let group = Self::make(site, thread, "freezer")?;
+        group.set("tasks", &found.file_name().to_string_lossy())?;
+        Ok(group)
+    }
+
+    fn make(site: &Site, name: &str, controller: &str) -> Result<Self> {
+        let root = Path::new("/sys/fs/cgroup").join(controller);
+        let folder = root.join(format!("{FOLDER_PREFIX}{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder)
+            .with_context(|| format!("cannot make a control group below {}", root.display()))?;
+        site.ledger().owe(Debt::ControlGroup(folder.clone()))?;
+        Ok(Self { folder })
     }
 
     /// Writes one of its files.

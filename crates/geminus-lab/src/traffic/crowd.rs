@@ -1,5 +1,6 @@
 //! Thousands of connections that mostly wait: a few threads open them, one thread has them all.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
@@ -44,8 +45,17 @@ pub struct Toll {
     pub answers: u64,
     /// One line for each connection that was reset, stalled for longer than a client waits, or moved.
     pub lost: Vec<String>,
+    /// How many of those each server had.
+    pub lost_by: BTreeMap<String, usize>,
     /// The longest wait for an answer.
     pub slowest: Duration,
+}
+
+impl Toll {
+    /// Connections that were lost although their server was not this one.
+    pub fn lost_beside(&self, server: &str) -> usize {
+        self.lost_by.iter().filter(|(name, _)| *name != server).map(|(_, count)| count).sum()
+    }
 }
 
 impl Crowd {
@@ -72,8 +82,8 @@ impl Crowd {
     }
 
     /// Connections by server.
-    pub fn servers(&self) -> std::collections::BTreeMap<String, usize> {
-        let mut counts = std::collections::BTreeMap::new();
+    pub fn servers(&self) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
         for member in &self.members {
             *counts.entry(member.server.clone()).or_default() += 1;
         }
@@ -152,6 +162,9 @@ impl Crowd {
 
     fn finish(&self, mut toll: Toll) -> Toll {
         toll.connections = self.members.len();
+        for member in self.members.iter().filter(|member| member.lost.is_some()) {
+            *toll.lost_by.entry(member.server.clone()).or_default() += 1;
+        }
         toll.lost = self
             .members
             .iter()

@@ -1,15 +1,20 @@
 //! The cases, in the order of the fault list.
 
 mod boot;
+mod checks;
 mod claims;
 mod copies;
 mod crash;
+mod deaths;
+mod hostiles;
 mod intruders;
+mod members;
 mod mutual;
 mod orders;
 mod paths;
 mod pauses;
 mod reach;
+mod setups;
 mod silence;
 mod strained;
 mod versions;
@@ -170,4 +175,44 @@ pub const ALL: &[Case] = &[
         "idle connections used before and after it, three of ten opened while a server was drained",
         silence::twenty_thousand,
     ),
+    runs(
+        "C1",
+        "server's process killed",
+        "SIGKILL of nginx, under new connections in both families",
+        deaths::killed,
+    ),
+    runs("C2", "server's host silent", "nftables in the switch: no frame from or to it", deaths::silent),
+    runs("C3", "server drained", "`geminus drain`, with and without a deadline", members::drained),
+    runs("C4", "server added", "`geminus reload` with a fourth server", members::joined),
+    runs(
+        "C5",
+        "hostile servers",
+        "of five servers four send garbage (also for TLS), a byte a second, endless headers, a gigabyte",
+        hostiles::four,
+    ),
+    runs(
+        "C6",
+        "flapping server",
+        "nginx killed and started, a second each, seen by `profile = \"fast\"`",
+        members::flapping,
+    ),
+    runs(
+        "C7",
+        "all checks fail at once",
+        "nftables in the switch: all that the dispatcher sends in its own name is lost",
+        checks::all_fail,
+    ),
+    runs(
+        "C8",
+        "whoever checks hangs",
+        "freezer around the thread of the advisors alone; `exec` programs that SIGSTOP themselves",
+        checks::hung,
+    ),
+    runs(
+        "C9",
+        "hardware addresses",
+        "a server's changes without a word; a host has the cluster address on its card and announces it",
+        setups::moved,
+    ),
+    runs("C11", "content host set up wrong", "each way, at a server that was well", setups::wrong),
 ];
