@@ -12,6 +12,7 @@ mod http2;
 mod look;
 mod program;
 mod road;
+mod source;
 #[cfg(test)]
 mod tests;
 mod thread;

@@ -7,6 +7,7 @@ use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::TcContext;
 use geminus_packet::probe::{Note, ProbeEntry, Return, Seen, slot};
+use geminus_packet::tables::{MAC_BITS, word_mac};
 use geminus_packet::word::Word;
 
 use crate::maps::MAPPABLE;
@@ -25,6 +26,7 @@ const NEXT: i32 = -1;
 const DROP: i32 = 2;
 
 /// Places in an Ethernet frame without a tag, and in IP headers.
+const SENDER_AT: usize = 6;
 const TYPE_AT: usize = 12;
 const IP_AT: usize = 14;
 const V4_LENGTH: usize = 20;
@@ -61,23 +63,20 @@ enum Way {
 pub fn geminus_probe_out(ctx: TcContext) -> i32 {
     // SAFETY: the kernel gave the context, and the mark is a field of it.
     let mark = unsafe { (*ctx.skb.skb).mark };
-    if let Some(slot) = slot(mark) {
-        let _ = out(&ctx, slot);
+    match slot(mark) {
+        Some(slot) => out(&ctx, slot).unwrap_or(NEXT),
+        None => NEXT,
     }
-    NEXT
 }
 
 /// One packet into the machine.
 #[classifier]
 pub fn geminus_probe_in(ctx: TcContext) -> i32 {
-    match back(&ctx) {
-        Some(Return::OwnName) => DROP,
-        _ => NEXT,
-    }
+    back(&ctx).unwrap_or(NEXT)
 }
 
 #[inline(always)]
-fn out(ctx: &TcContext, slot: u32) -> Option<()> {
+fn out(ctx: &TcContext, slot: u32) -> Option<i32> {
     let entry = PROBES.get(slot)?;
     let seen = seen(ctx, IP_AT, is_ipv6(ctx)?, Way::Out)?;
     if !entry.leaves(&seen) {
@@ -86,16 +85,25 @@ fn out(ctx: &TcContext, slot: u32) -> Option<()> {
     if let Some(place) = RETURNS.get(seen.index()?) {
         place.store(u64::from(slot) + 1);
     }
-    rewrite(ctx, &seen, Way::Out, [entry.cluster[0].load(), entry.cluster[1].load()])?;
+    let cluster = both(&entry.cluster);
+    if entry.crosses() {
+        entry.crossed(address(ctx, seen.is_ipv6, Way::In)?);
+        // It was counted as one that took the road: half of the way is none.
+        if cross(ctx, &seen, both(&entry.source), cluster).is_none() {
+            return Some(DROP);
+        }
+    } else {
+        rewrite(ctx, &seen, Way::Out, cluster)?;
+    }
     let mac = entry.mac.load();
     if mac != 0 {
-        ctx.store(0, &geminus_packet::tables::word_mac(mac), 0).ok()?;
+        ctx.store(0, &word_mac(mac), 0).ok()?;
     }
-    Some(())
+    Some(NEXT)
 }
 
 #[inline(always)]
-fn back(ctx: &TcContext) -> Option<Return> {
+fn back(ctx: &TcContext) -> Option<i32> {
     let is_ipv6 = is_ipv6(ctx)?;
     if let Some((note, at)) = report(ctx, is_ipv6) {
         let sent = seen(ctx, at, is_ipv6, Way::Out)?;
@@ -104,11 +112,33 @@ fn back(ctx: &TcContext) -> Option<Return> {
     }
     let seen = seen(ctx, IP_AT, is_ipv6, Way::In)?;
     let entry = entry_of(&seen)?;
-    let what = entry.returns(&seen);
-    if what == Return::Answer {
-        rewrite(ctx, &seen, Way::In, [entry.server[0].load(), entry.server[1].load()])?;
+    let server = both(&entry.server);
+    if entry.crosses() {
+        let mac = u64::from_le(ctx.load(SENDER_AT).ok()?) & MAC_BITS;
+        let what = entry.returns_across(&seen, address(ctx, is_ipv6, Way::Out)?, mac);
+        return match what {
+            Return::Answer if cross(ctx, &seen, server, both(&entry.socket)).is_none() => Some(DROP),
+            Return::OwnName => Some(DROP),
+            Return::Answer | Return::Other => None,
+        };
     }
-    Some(what)
+    match entry.returns(&seen) {
+        Return::Answer => rewrite(ctx, &seen, Way::In, server).map(|()| NEXT),
+        Return::OwnName => Some(DROP),
+        Return::Other => None,
+    }
+}
+
+#[inline(always)]
+fn both(words: &[Word; 2]) -> [u64; 2] {
+    [words[0].load(), words[1].load()]
+}
+
+/// The address in the IP header that is the other host's if the packet goes this way.
+#[inline(always)]
+fn address(ctx: &TcContext, is_ipv6: bool, way: Way) -> Option<[u64; 2]> {
+    let at = IP_AT + address_at(is_ipv6, way);
+    if is_ipv6 { ctx.load(at).ok() } else { Some([u64::from(ctx.load::<u32>(at).ok()?), 0]) }
 }
 
 /// The check that last used the packet's protocol and port of our own.
@@ -225,4 +255,116 @@ fn rewrite(ctx: &TcContext, seen: &Seen, way: Way, to: [u64; 2]) -> Option<()> {
         }
         Some(())
     }
+}
+
+/// Makes a packet of one family the same packet of the other, between these addresses.
+#[inline(always)]
+fn cross(ctx: &TcContext, seen: &Seen, source: [u64; 2], destination: [u64; 2]) -> Option<()> {
+    if seen.is_ipv6 {
+        to_ipv4(ctx, seen.protocol, [source[0] as u32, destination[0] as u32])
+    } else {
+        to_ipv6(ctx, seen.protocol, [source[0], source[1], destination[0], destination[1]])
+    }
+}
+
+/// RFC 7915, section 4, of a packet without options.
+#[inline(always)]
+fn to_ipv6(ctx: &TcContext, protocol: u8, to: [u64; 4]) -> Option<()> {
+    let length = u32::from(u16::from_be(ctx.load(IP_AT + 2).ok()?)).checked_sub(V4_LENGTH as u32)?;
+    let hops = u32::from(ctx.load::<u8>(IP_AT + 8).ok()?);
+    let next = if protocol == ICMP { ICMP6 } else { protocol };
+    // Words as they are summed: put together of smaller ones, they would lie where the verifier wants none.
+    let from = [ctx.load(IP_AT + 12).ok()?, 0, 0, 0];
+    carry_checksum(ctx, protocol, IP_AT + V4_LENGTH, length, [from, to])?;
+    ctx.change_proto(IPV6.to_be(), 0).ok()?;
+    ctx.store(TYPE_AT, &IPV6.to_be(), 0).ok()?;
+    let first = [0x6000_0000_u32.to_be(), (length << 16 | u32::from(next) << 8 | hops).to_be()];
+    ctx.store(IP_AT, &first, u64::from(BPF_F_RECOMPUTE_CSUM)).ok()?;
+    ctx.store(IP_AT + 8, &to, u64::from(BPF_F_RECOMPUTE_CSUM)).ok()
+}
+
+/// RFC 7915, section 5, of a packet without extension headers.
+#[inline(always)]
+fn to_ipv4(ctx: &TcContext, protocol: u8, to: [u32; 2]) -> Option<()> {
+    let second = u32::from_be(ctx.load::<u32>(IP_AT + 4).ok()?);
+    let (length, hops) = (second >> 16, second & 0xff);
+    let protocol4 = if protocol == ICMP6 { ICMP } else { protocol };
+    let from: [u64; 4] = ctx.load(IP_AT + 8).ok()?;
+    let total = length + V4_LENGTH as u32;
+    // One datagram of its own, which nobody may divide: it needs no number.
+    let first = [(0x4500_0000 | total & 0xffff).to_be(), 0x4000_u32.to_be()];
+    let third = hops << 24 | u32::from(protocol4) << 16;
+    let sum = [first[0], first[1], third.to_be(), to[0], to[1]].map(u64::from).iter().sum::<u64>();
+    let checksum = u32::from(u16::from_be(!folded(sum)));
+    let addresses = [u64::from(to[0]) | u64::from(to[1]) << 32, 0, 0, 0];
+    carry_checksum(ctx, protocol, IP_AT + V6_LENGTH, length, [from, addresses])?;
+    ctx.change_proto(IPV4.to_be(), 0).ok()?;
+    ctx.store(TYPE_AT, &IPV4.to_be(), 0).ok()?;
+    let header = [first[0], first[1], (third | checksum).to_be(), to[0], to[1]];
+    ctx.store(IP_AT, &header, u64::from(BPF_F_RECOMPUTE_CSUM)).ok()
+}
+
+/// A sum of 32-bit words as the Internet checksum's sum of 16-bit words (RFC 1071), in the order that they are in memory.
+#[inline(always)]
+const fn folded(sum: u64) -> u16 {
+    let sum = (sum & 0xffff_ffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16 & 0xffff) + (sum >> 32);
+    let sum = (sum & 0xffff) + (sum >> 16);
+    ((sum & 0xffff) + (sum >> 16)) as u16
+}
+
+/// Puts a checksum right of what is `at` and so long, between other addresses and of the other family; type of an echo too.
+/// Length and protocol count the same in both pseudo headers, but ICMP has none over IPv4.
+#[inline(always)]
+fn carry_checksum(
+    ctx: &TcContext,
+    protocol: u8,
+    at: usize,
+    length: u32,
+    [mut from, mut to]: [[u64; 4]; 2],
+) -> Option<()> {
+    let mut flags = u64::from(BPF_F_PSEUDO_HDR);
+    let place = match protocol {
+        TCP => at + 16,
+        UDP => {
+            let place = at + 6;
+            if ctx.load::<u16>(place).ok()? == 0 {
+                // RFC 8200, section 8.1: over IPv6 there is always one.
+                return None;
+            }
+            flags |= u64::from(BPF_F_MARK_MANGLED_0);
+            place
+        }
+        _ => {
+            let [request, reply] = ECHO;
+            let [request6, reply6] = ECHO_6;
+            let kind = ctx.load::<u8>(at).ok()?;
+            let pseudo = u64::from(length.to_be()) | u64::from(u32::from(ICMP6).to_be()) << 32;
+            let (other, of_from, of_to) = if protocol == ICMP {
+                let other = if kind == request { request6 } else { reply6 };
+                from = [0; 4];
+                (other, 0, pseudo)
+            } else {
+                let other = if kind == request6 { request } else { reply };
+                to = [0; 4];
+                (other, pseudo, 0)
+            };
+            ctx.store(at, &other, u64::from(BPF_F_RECOMPUTE_CSUM)).ok()?;
+            let place = at + 2;
+            let [kind, other] = [kind, other].map(|kind| u64::from(u32::from_ne_bytes([kind, 0, 0, 0])));
+            replace(ctx, place, [of_from, kind, 0, 0], [of_to, other, 0, 0], flags)?;
+            place
+        }
+    };
+    replace(ctx, place, from, to, flags)
+}
+
+/// Makes a checksum one over other words.
+#[inline(always)]
+fn replace(ctx: &TcContext, place: usize, mut from: [u64; 4], mut to: [u64; 4], flags: u64) -> Option<()> {
+    let length = size_of::<[u64; 4]>() as u32;
+    // SAFETY: both are 32 readable bytes.
+    let difference =
+        unsafe { bpf_csum_diff(from.as_mut_ptr().cast(), length, to.as_mut_ptr().cast(), length, 0) };
+    ctx.l4_csum_replace(place, 0, difference as u64, flags).ok()
 }

@@ -8,9 +8,9 @@ use geminus_api::{ServerState, ServerStatus};
 use geminus_lab::HTTP;
 use geminus_lab::amiss::{self, Amiss};
 use geminus_lab::balanced::{Balanced, expect_progress, is_well};
-use geminus_lab::balancer::Wanted;
+use geminus_lab::balancer::{Wanted, servers_of};
 use geminus_lab::faults::{self, ground::Ground};
-use geminus_lab::site::{CLIENT, CLUSTER, Family, Machine};
+use geminus_lab::site::{CLIENT, CLUSTER, Family, Machine, ROUTER};
 
 /// Wide: what is promised is measured elsewhere, on a machine that does nothing else.
 const SOON: Duration = Duration::from_secs(10);
@@ -153,7 +153,11 @@ fn a_server_that_falls_silent_is_down_and_its_host_is_named() {
             && server.because.iter().chain(&server.findings).any(|line| line.contains("host-down"))
     });
     assert_eq!(balanced.come_all(100).unwrap().of("web2"), 0);
-    host.namespace.ip("link set eth0 up\n").unwrap();
+    // An interface that goes down loses its addresses and routes of IPv6.
+    let (own, router) = (host.addresses.v6, ROUTER.v6);
+    let back =
+        format!("link set eth0 up\naddress add {own}/64 dev eth0 nodad\nroute add ::/0 via {router}\n");
+    host.namespace.ip(&back).unwrap();
     wait_until(&balanced, "web2", "up again", |server| server.state == ServerState::Up);
 }
 
@@ -164,6 +168,87 @@ fn servers_with_addresses_of_ipv6_are_checked_by_the_clusters_of_ipv6() {
         expect_named(&balanced, &balanced.site.hosts[1], &way);
     }
     balanced.come_all(50).unwrap();
+}
+
+#[test]
+fn one_server_entry_is_checked_by_the_cluster_addresses_of_both_families() {
+    let balanced = checked(2);
+    let host = balanced.site.hosts[1].clone();
+    let cluster = CLUSTER.v6.to_string();
+    let delete = format!("ip address del {cluster}/128 dev lo");
+    let add = format!("ip address add {cluster}/128 dev lo nodad");
+    let words = format!("nothing for {cluster}");
+    expect_named(&balanced, &host, "without the address of IPv6", &words, &[&delete], &[&add]);
+    let forward = "sysctl -qw net.ipv6.conf.all.forwarding=1";
+    let dont = "sysctl -qw net.ipv6.conf.all.forwarding=0";
+    let what = "without the address of IPv6 and forwarding what is not its own";
+    expect_named(&balanced, &host, what, "forwards its packets on", &[forward, &delete], &[&add, dont]);
+    let table = "nft add table inet amiss";
+    let chain = "nft add chain inet amiss input { type filter hook input priority 0 ; }";
+    let drop = format!("nft add rule inet amiss input ip6 daddr {cluster} tcp dport {HTTP} drop");
+    let mend = "nft delete table inet amiss";
+    expect_named(&balanced, &host, "filtering IPv6", "filtered", &[table, chain, &drop], &[mend]);
+    balanced.come_all(50).unwrap();
+    balanced.expect_quiet_log().unwrap();
+}
+
+/// The same services in a cluster for each family.
+fn a_cluster_for_each_family(text: &str) -> String {
+    let (node, rest) = text.split_once("[cluster.shop]").unwrap();
+    let (shop, health) = rest.split_once("\n[health]").unwrap();
+    let both = format!("\"{}\", \"{}\"", CLUSTER.v4, CLUSTER.v6);
+    let clusters = Family::BOTH.map(|family| {
+        let one = shop.replace(&both, &format!("\"{}\"", CLUSTER.of(family)));
+        format!(
+            "[cluster.{0}]{1}\n",
+            family.name(),
+            one.replace("cluster.shop.", &format!("cluster.{}.", family.name()))
+        )
+    });
+    format!("{node}{}\n[health]{health}", clusters.concat())
+}
+
+/// A server of the cluster of one family.
+fn server_of(balanced: &Balanced, family: Family, name: &str) -> ServerStatus {
+    let status = balanced.balancer.status().unwrap();
+    let cluster = status.clusters.into_iter().find(|cluster| cluster.name == family.name()).unwrap();
+    let mut servers = cluster.services.into_iter().flat_map(|service| service.servers);
+    servers.find(|server| server.name == name && server.check.is_some()).unwrap()
+}
+
+#[test]
+fn a_server_that_lacks_the_address_of_the_other_family_gets_no_flows_of_that_family_alone() {
+    for [own, other] in [Family::BOTH, [Family::V6, Family::V4]] {
+        let balanced = checked_as(2, |text| {
+            let text = a_cluster_for_each_family(&text);
+            if own == Family::V4 { text } else { text.replace("\"198.51.100.2", "\"2001:db8:1::2") }
+        });
+        let expect = |what: &str, is_so: &dyn Fn(&ServerStatus) -> bool| {
+            let begun = Instant::now();
+            while !is_so(&server_of(&balanced, other, "web2")) {
+                let seen = server_of(&balanced, other, "web2");
+                assert!(begun.elapsed() < SOON, "{}: web2 is not {what}: {seen:?}", other.name());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        };
+        expect("up", &is_up);
+        let host = &balanced.site.hosts[1].namespace;
+        let cluster = CLUSTER.of(other);
+        let (bits, nodad) = if other == Family::V4 { (32, "") } else { (128, "nodad") };
+        host.ip(&format!("address del {cluster}/{bits} dev lo\n")).unwrap();
+        let words = format!("no-address: the host takes nothing for {cluster}");
+        expect("down and its address named", &|server| {
+            server.state == ServerState::Down && server.findings.iter().any(|line| line.contains(&words))
+        });
+        let tally = balanced.come(other, 100).unwrap();
+        assert_eq!((tally.of("web2"), tally.lost.len()), (0, 0), "{tally:?}");
+        let tally = balanced.come(own, 100).unwrap();
+        assert!(tally.of("web2") > 0 && tally.lost.is_empty(), "{tally:?}");
+        assert!(is_up(&server_of(&balanced, own, "web2")));
+        host.ip(&format!("address add {cluster}/{bits} dev lo {nodad}\n")).unwrap();
+        expect("up again", &is_up);
+        assert!(balanced.come(other, 100).unwrap().of("web2") > 0);
+    }
 }
 
 #[test]

@@ -4,6 +4,9 @@
 //! A socket that checks a server by the clients' road is connected to the server's own address and carries a mark
 //! ([`mark`]) with the number of a slot. On the way out its packets get the cluster address ([`ProbeEntry::leaves`]), on the
 //! way in the server's own comes back ([`ProbeEntry::returns`]). What belongs to no slot is touched by neither.
+//!
+//! Where the two addresses are of different families, the packets *cross*: they leave as packets of the cluster address'
+//! family, from an address of ours that the slot names, and their answers become again packets of the socket's own.
 
 use core::net::IpAddr;
 
@@ -25,7 +28,10 @@ const ICMP: u8 = 1;
 const ICMP6: u8 = 58;
 
 const LIVE: u64 = 1;
-const IPV6: u64 = 2;
+/// The server's own address, and so the socket's, is one of IPv6.
+const SERVER6: u64 = 2;
+/// The cluster address, and so what is on the wire, is one of IPv6.
+const CLUSTER6: u64 = 4;
 
 /// The mark of the socket of a slot.
 pub const fn mark(slot: u16) -> u32 {
@@ -53,7 +59,7 @@ pub fn words(address: IpAddr) -> [u64; 2] {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct ProbeEntry {
-    /// Family, protocol and port of the server, as [`Asked::word`] says; 0: nobody has the slot. Stored last, and 0 first.
+    /// Families, protocol and port, as [`Asked::word`] says; 0: nobody has the slot. Stored last, and 0 first.
     pub state: Word,
     /// The server's hardware address as [`crate::tables::mac_word`] says; 0: the kernel's own resolution stays.
     pub mac: Word,
@@ -65,14 +71,18 @@ pub struct ProbeEntry {
     pub own: Word,
     /// Packets that left, from bit 32 those that came back, and from bit 56 [`Note`]s.
     pub packets: Word,
+    /// Of packets that cross: the address of ours that they leave from.
+    pub source: [Word; 2],
+    /// Of packets that cross: the socket's own address, once one has left.
+    pub socket: [Word; 2],
 }
 
-const _: () = assert!(size_of::<ProbeEntry>() == 64);
+const _: () = assert!(size_of::<ProbeEntry>() == 96);
 
 /// What came beside answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Note {
-    /// An answer in the server's own name, where one from the cluster address was due.
+    /// An answer in the server's own name, or another of its host, where one from the cluster address was due.
     OwnName,
     /// Word that nobody has the port.
     Refused,
@@ -94,7 +104,7 @@ impl Note {
 pub enum Return {
     /// Its answer: the server's own address is put in the place of the cluster address.
     Answer,
-    /// An answer in the server's own name, which no client would take: nor does the check.
+    /// An answer in the server's own name, or another of its host, which no client would take: nor does the check.
     OwnName,
     /// Nothing.
     Other,
@@ -105,8 +115,11 @@ pub enum Return {
 pub struct Asked {
     /// The server's own address.
     pub server: IpAddr,
-    /// The cluster address, of the same family.
+    /// The cluster address.
     pub cluster: IpAddr,
+    /// Where the cluster address is of another family than the server's: the address of ours, of that family, that packets
+    /// leave from.
+    pub source: Option<IpAddr>,
     /// Over what.
     pub over: Over,
     /// Where the server is on the link, if that is known.
@@ -127,13 +140,14 @@ pub enum Over {
 impl Asked {
     /// [`ProbeEntry::state`].
     pub const fn word(&self) -> u64 {
-        let is_ipv6 = self.server.is_ipv6();
-        let (protocol, port) = match self.over {
-            Over::Tcp(port) => (TCP, port),
-            Over::Udp(port) => (UDP, port),
-            Over::Echo => (if is_ipv6 { ICMP6 } else { ICMP }, 0),
+        let (kind, port) = match self.over {
+            Over::Tcp(port) => (0, port),
+            Over::Udp(port) => (1, port),
+            Over::Echo => (2, 0),
         };
-        LIVE | (if is_ipv6 { IPV6 } else { 0 }) | (protocol as u64) << 8 | (port as u64) << 16
+        let server = if self.server.is_ipv6() { SERVER6 } else { 0 };
+        let cluster = if self.cluster.is_ipv6() { CLUSTER6 } else { 0 };
+        LIVE | server | cluster | (kind as u64) << 8 | (port as u64) << 16
     }
 }
 
@@ -156,18 +170,31 @@ impl Seen {
     /// Where the slot of its check is found; none: of no check.
     #[inline(always)]
     pub const fn index(&self) -> Option<u32> {
-        let kind = match self.protocol {
-            TCP => 0,
-            UDP => 1,
-            ICMP | ICMP6 => 2,
-            _ => return None,
-        };
-        Some(kind << 16 | self.own as u32)
+        match self.kind() {
+            Some(kind) => Some(kind << 16 | self.own as u32),
+            None => None,
+        }
     }
 
+    /// What it goes over, as a number that is the same in both families.
     #[inline(always)]
-    const fn state(&self) -> u64 {
-        LIVE | (if self.is_ipv6 { IPV6 } else { 0 }) | (self.protocol as u64) << 8 | (self.port as u64) << 16
+    const fn kind(&self) -> Option<u32> {
+        match self.protocol {
+            TCP => Some(0),
+            UDP => Some(1),
+            ICMP | ICMP6 => Some(2),
+            _ => None,
+        }
+    }
+
+    /// [`ProbeEntry::state`] of its check, but for the other family; `is_ipv6` is the flag of its own.
+    #[inline(always)]
+    const fn state(&self, is_ipv6: u64) -> Option<u64> {
+        let family = if self.is_ipv6 { is_ipv6 } else { 0 };
+        match self.kind() {
+            Some(kind) => Some(LIVE | family | (kind as u64) << 8 | (self.port as u64) << 16),
+            None => None,
+        }
     }
 }
 
@@ -175,10 +202,10 @@ impl ProbeEntry {
     /// Gives the slot to a check.
     pub fn begin(&self, asked: &Asked) {
         self.state.store(0);
-        let [server, cluster] = [words(asked.server), words(asked.cluster)];
-        for (word, value) in self.server.iter().chain(&self.cluster).zip(server.into_iter().chain(cluster)) {
-            word.store(value);
-        }
+        store(&self.server, words(asked.server));
+        store(&self.cluster, words(asked.cluster));
+        store(&self.source, asked.source.map_or([0; 2], words));
+        store(&self.socket, [0; 2]);
         self.mac.store(asked.mac.map_or(0, crate::tables::mac_word));
         self.own.store(0);
         self.packets.store(0);
@@ -200,12 +227,42 @@ impl ProbeEntry {
     /// address. Remembers by which port it left.
     #[inline(always)]
     pub fn leaves(&self, seen: &Seen) -> bool {
-        let is_its = self.state.load() == seen.state() && is(&self.server, seen.address);
+        let is_its =
+            Some(self.state.load() & !CLUSTER6) == seen.state(SERVER6) && is(&self.server, seen.address);
         if is_its {
             self.own.store(1 << 16 | seen.own as u64);
             self.packets.fetch_add(1);
         }
         is_its
+    }
+
+    /// Whether the cluster address is of another family than the server's.
+    #[inline(always)]
+    pub fn crosses(&self) -> bool {
+        let state = self.state.load();
+        state & SERVER6 != (state & CLUSTER6) >> 1
+    }
+
+    /// A packet that [`leaves`](Self::leaves) and crosses comes from this address of the socket.
+    #[inline(always)]
+    pub fn crossed(&self, socket: [u64; 2]) {
+        store(&self.socket, socket);
+    }
+
+    /// A packet comes in to this address of ours, from this hardware address, and would have to cross.
+    #[inline(always)]
+    pub fn returns_across(&self, seen: &Seen, to: [u64; 2], mac: u64) -> Return {
+        if !is(&self.source, to) {
+            return Return::Other;
+        }
+        match self.returns(seen) {
+            // What else the server's host is called in that family nobody knows; that it is the host, its frames say.
+            Return::Other if self.is_under_way(seen) && mac != 0 && mac == self.mac.load() => {
+                self.note(Note::OwnName);
+                Return::OwnName
+            }
+            other => other,
+        }
     }
 
     /// A packet comes in.
@@ -240,7 +297,8 @@ impl ProbeEntry {
 
     #[inline(always)]
     fn is_under_way(&self, seen: &Seen) -> bool {
-        self.state.load() == seen.state() && self.own.load() == 1 << 16 | seen.own as u64
+        Some(self.state.load() & !SERVER6) == seen.state(CLUSTER6)
+            && self.own.load() == 1 << 16 | seen.own as u64
     }
 
     #[inline(always)]
@@ -256,13 +314,19 @@ fn is(words: &[Word; 2], address: [u64; 2]) -> bool {
     words[0].load() == address[0] && words[1].load() == address[1]
 }
 
+#[inline(always)]
+fn store(words: &[Word; 2], address: [u64; 2]) {
+    words[0].store(address[0]);
+    words[1].store(address[1]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn asked(server: &str, cluster: &str, over: Over) -> Asked {
         let ip = |text: &str| text.parse().expect("an address");
-        Asked { server: ip(server), cluster: ip(cluster), over, mac: None }
+        Asked { server: ip(server), cluster: ip(cluster), source: None, over, mac: None }
     }
 
     fn seen(address: &str, protocol: u8, own: u16, port: u16) -> Seen {
@@ -313,6 +377,42 @@ mod tests {
             Return::Other,
             "an answer to the check before is none to this one"
         );
+    }
+
+    #[test]
+    fn between_the_families_a_packet_leaves_by_the_servers_and_comes_back_by_the_clusters() {
+        const MAC: [u8; 6] = [2, 0, 0, 0, 0, 21];
+        for (server, cluster, source, stranger) in [
+            ("192.0.2.21", "2001:db8::80", "fe80::11", "2001:db8::21"),
+            ("2001:db8::21", "192.0.2.80", "192.0.2.11", "192.0.2.21"),
+        ] {
+            let ip = |text: &str| -> IpAddr { text.parse().expect("an address") };
+            let (entry, mac) = (ProbeEntry::default(), crate::tables::mac_word(MAC));
+            let echo = |address: &str| {
+                let protocol = if ip(address).is_ipv6() { ICMP6 } else { ICMP };
+                seen(address, protocol, 7, 0)
+            };
+            entry.begin(&Asked {
+                source: Some(ip(source)),
+                mac: Some(MAC),
+                ..asked(server, cluster, Over::Echo)
+            });
+            assert!(entry.crosses());
+            assert!(!entry.leaves(&echo(cluster)));
+            assert!(entry.leaves(&echo(server)));
+            let to = words(ip(source));
+            assert_eq!(entry.returns_across(&echo(cluster), words(ip(stranger)), mac), Return::Other);
+            assert_eq!(entry.returns_across(&echo(stranger), to, mac + 1), Return::Other);
+            assert!(!entry.has(Note::OwnName));
+            assert_eq!(entry.returns_across(&echo(cluster), to, mac), Return::Answer);
+            assert_eq!(entry.counted(), [1, 1]);
+            assert_eq!(entry.returns_across(&echo(stranger), to, mac), Return::OwnName);
+            assert!(entry.has(Note::OwnName));
+            entry.reported(&echo(cluster), Note::Refused);
+            assert!(entry.has(Note::Refused));
+            entry.begin(&asked(server, server, Over::Echo));
+            assert!(!entry.crosses());
+        }
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Which targets the servers of a node are checked by.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Target;
@@ -76,7 +75,6 @@ fn of_site<'a>(site: &'a Site, node: &'a str) -> impl Iterator<Item = Checked<'a
 }
 
 fn target(cluster: &Cluster, service: &Service, server: &Server, check: &Check) -> Target {
-    let of_family = |address: &&IpAddr| address.is_ipv4() == server.address.is_ipv4();
     let port = match service.ports {
         Ports::Exact(port) => port,
         // The configuration demands a port where the advisor needs one; an echo request has none.
@@ -85,8 +83,8 @@ fn target(cluster: &Cluster, service: &Service, server: &Server, check: &Check) 
     Target {
         server: server.address,
         addresses: match check.via {
-            // Where the cluster has no address of the server's family, it can only be asked by its own.
-            Via::Path => cluster.addresses.iter().filter(of_family).copied().collect(),
+            // Of both families: one server entry serves both.
+            Via::Path => cluster.addresses.clone(),
             Via::Server => Vec::new(),
         },
         port: check.port.unwrap_or(port),

@@ -17,6 +17,7 @@ use self::judge::{Heard, Seen, judge};
 use super::bounds::{CLAIM_QUESTIONS, LOOK};
 use super::check::check;
 use super::road::Means;
+use super::source::source_to;
 use super::{Place, Way};
 
 /// Looks. Returns within [`LOOK`] and a little.
@@ -54,12 +55,14 @@ async fn every_way(means: &Means, Question { target, by, .. }: &Question, way: &
 
 /// Whether the server's host claims an address when it is asked for it, so many times.
 async fn claimed(means: &Means, server: IpAddr, address: IpAddr, way: &Way, times: u32) -> bool {
-    let Place::Link { index, macs: Some(macs), .. } = way.place else { return false };
+    let Place::Link { index, name, macs: Some(macs) } = &way.place else { return false };
     // A dispatcher answers for the addresses that it is active for: that is its task.
     if way.is_dispatcher && address != server {
         return false;
     }
-    means.claims.ask(index, macs, server, address, times).await
+    let asks = if server.is_ipv4() == address.is_ipv4() { server } else { address };
+    let Ok(Some(source)) = source_to(asks, *index, name) else { return false };
+    means.claims.ask(*index, *macs, source, address, times).await
 }
 
 async fn echoes(

@@ -1,12 +1,12 @@
 //! By which road a server is asked, and sockets that take it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use geminus_core::health::{Fault, FaultKind, Good};
-use geminus_core::neighbour::Mac;
 use geminus_dataplane::{ProbeError, Probes, Slot};
 use geminus_packet::probe::{Asked, Note, Over};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use super::bounds::{LOAD_AGAIN, PROGRAMS, RECEIVED};
 use super::echo::Echo;
 use super::look::Claims;
+use super::source::source_to;
 use super::tls::Tls;
 use super::words::{fault, of_socket, own};
 use super::{Place, Way};
@@ -35,6 +36,8 @@ pub(super) struct Means {
     pub(super) tls: Tls,
     pub(super) programs: Semaphore,
     pub(super) claims: Claims,
+    /// Interfaces, and whether of IPv4, that have no address of a family from which servers would be asked.
+    without_address: RefCell<BTreeSet<(String, bool)>>,
     nonce: Cell<u64>,
 }
 
@@ -63,6 +66,7 @@ impl Means {
             tls: Tls::new(),
             programs: Semaphore::new(PROGRAMS),
             claims: Claims::default(),
+            without_address: RefCell::default(),
             nonce: Cell::new(random()),
         }
     }
@@ -95,24 +99,41 @@ impl Means {
                 FaultKind::Unreachable,
                 format!("{server} is behind the router {router}: clients' packets for {by} do not get there"),
             )),
-            Place::Link { name, macs, .. } => {
+            Place::Link { name, macs, index } => {
+                let mut source = None;
                 if server.is_ipv4() != by.is_ipv4() {
-                    return Err(own(format!("{server} and {by} are of different families")));
+                    source = self.source(by, *index, name)?;
+                    if source.is_none() {
+                        return Ok(Aim { address: server, road: Road::Plain });
+                    }
                 }
-                let slot = self.slot(name, server, by, macs.map(|[_, mac]| mac), over)?;
+                let mac = macs.map(|[_, mac]| mac.0);
+                let slot = self.slot(name, &Asked { server, cluster: by, source, over, mac })?;
                 Ok(Aim { address: server, road: Road::Clients(slot) })
             }
         }
     }
 
-    fn slot(
-        &self,
-        interface: &str,
-        server: IpAddr,
-        cluster: IpAddr,
-        mac: Option<Mac>,
-        over: Over,
-    ) -> Result<Slot, Fault> {
+    /// The address that packets for `by` leave from where the server's own is of another family; none: there is none, and
+    /// the server is asked by its own. That is said once.
+    fn source(&self, by: IpAddr, index: u32, name: &str) -> Result<Option<IpAddr>, Fault> {
+        let source = source_to(by, index, name)
+            .map_err(|error| own(format!("no address of {name} can be had to ask for {by} from: {error}")))?;
+        let key = (name.to_owned(), by.is_ipv4());
+        let mut without = self.without_address.borrow_mut();
+        if source.is_some() {
+            without.remove(&key);
+        } else if without.insert(key) {
+            let family = if by.is_ipv4() { "IPv4" } else { "IPv6" };
+            tracing::info!(
+                "{name} has no {family} address: servers behind it are not checked by the clients' road for {by}, \
+                 but at their own addresses"
+            );
+        }
+        Ok(source)
+    }
+
+    fn slot(&self, interface: &str, asked: &Asked) -> Result<Slot, Fault> {
         let mut probes = self.probes.borrow_mut();
         if let Some((until, cause)) = &*self.refused.borrow()
             && Instant::now() < *until
@@ -136,8 +157,7 @@ impl Means {
             *self.refused.borrow_mut() = Some((Instant::now() + LOAD_AGAIN, cause.clone()));
             return Err(own(cause));
         }
-        let asked = Asked { server, cluster, over, mac: mac.map(|mac| mac.0) };
-        let slot = probes.as_ref().and_then(|probes| probes.slots().take(&asked));
+        let slot = probes.as_ref().and_then(|probes| probes.slots().take(asked));
         slot.ok_or_else(|| own("too many checks are under way"))
     }
 
@@ -193,7 +213,13 @@ impl Aim {
         let (Road::Clients(slot), Some(by)) = (&self.road, by) else { return failure };
         let server = self.address;
         if slot.has(Note::OwnName) {
-            let words = format!("answers come from {server}, not from {by}, which no client takes");
+            let words = if server.is_ipv4() == by.is_ipv4() {
+                format!("answers come from {server}, not from {by}, which no client takes")
+            } else {
+                format!(
+                    "answers come from another address of {server}'s host than {by}, which no client takes"
+                )
+            };
             fault(FaultKind::Unexpected, words)
         } else if slot.has(Note::ForwardedOn) {
             let words = format!("{server} does not have {by}: it forwards its packets on");

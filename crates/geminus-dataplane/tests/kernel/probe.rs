@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use geminus_dataplane::{Probes, Slot};
+use geminus_fixtures::checksum;
 use geminus_fixtures::frame::{ACK, IPV4, IPV6, SYN, Tcp, Udp, V4, V6, VLAN, ethernet, tagged};
 use geminus_packet::probe::{Asked, Note, Over, SLOTS};
 
@@ -96,8 +97,26 @@ fn probes() -> Probes {
 }
 
 fn slot(probes: &Probes, says: Says, server: IpAddr, cluster: IpAddr, mac: Option<[u8; 6]>) -> Slot {
-    let asked = Asked { server, cluster, over: says.over(), mac };
+    let source: IpAddr = if cluster.is_ipv4() { NODE4.into() } else { NODE6.into() };
+    let source = (server.is_ipv4() != cluster.is_ipv4()).then_some(source);
+    let asked = Asked { server, cluster, source, over: says.over(), mac };
     probes.slots().take(&asked).expect("a slot is free")
+}
+
+/// Servers with cluster addresses of the other family.
+fn crossed() -> [(IpAddr, IpAddr); 2] {
+    [(SERVER4.into(), SHOP6.into()), (SERVER6.into(), SHOP4.into())]
+}
+
+/// The same frame as one that was never one of IPv4, where it is one of IPv4 now: without a number of its own.
+fn unnumbered(mut frame: Vec<u8>) -> Vec<u8> {
+    if frame[12..14] == IPV4.to_be_bytes() {
+        frame[18..20].fill(0);
+        frame[24..26].fill(0);
+        let checksum = checksum::of(&frame[14..34]);
+        frame[24..26].copy_from_slice(&checksum);
+    }
+    frame
 }
 
 /// `TC_ACT_UNSPEC`: to whoever is next.
@@ -128,6 +147,69 @@ fn a_check_leaves_as_a_clients_packet_and_its_answer_comes_back_as_the_servers()
             let came = back(&probes, &says.coming(cluster));
             assert_eq!(came, says.coming(server), "{server} {:?}", says.over());
             assert_eq!(slot.counted(), [1, 1]);
+        }
+    }
+}
+
+#[test]
+fn a_check_leaves_in_the_clusters_family_and_its_answer_comes_back_in_the_servers() {
+    let probes = probes();
+    for (server, cluster) in crossed() {
+        for says in [Says::Tcp, Says::Udp, Says::Echo] {
+            let slot = slot(&probes, says, server, cluster, Some(TABLES_MAC));
+            let left = out(&probes, &says.leaving(server, KERNELS_MAC), slot.mark());
+            assert_eq!(left, unnumbered(says.leaving(cluster, TABLES_MAC)), "{cluster} {:?}", says.over());
+            let came = back(&probes, &says.coming(cluster));
+            assert_eq!(came, unnumbered(says.coming(server)), "{server} {:?}", says.over());
+            assert_eq!(slot.counted(), [1, 1]);
+        }
+    }
+}
+
+#[test]
+fn a_datagram_without_a_checksum_does_not_leave_in_a_family_that_demands_one() {
+    let probes = probes();
+    let [(server, cluster), _] = crossed();
+    let slot = slot(&probes, Says::Udp, server, cluster, None);
+    let frame = Says::UdpWithoutChecksum.leaving(server, KERNELS_MAC);
+    let ran = probes.run_out(&frame, slot.mark()).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(ran.action, DROP);
+}
+
+#[test]
+fn an_answer_in_the_other_family_that_is_none_passes_as_it_is() {
+    let probes = probes();
+    for (server, cluster) in crossed() {
+        for says in [Says::Tcp, Says::Udp, Says::Echo] {
+            let slot = slot(&probes, says, server, cluster, Some(TABLES_MAC));
+            let unasked = says.coming(cluster);
+            assert_eq!(back(&probes, &unasked), unasked, "nothing was asked yet");
+            out(&probes, &says.leaving(server, KERNELS_MAC), slot.mark());
+            let own = says.coming(server);
+            assert_eq!(back(&probes, &own), own, "a packet of the socket's own family");
+            let mut elsewhere = says.coming(cluster);
+            let last = if cluster.is_ipv4() { 33 } else { 53 };
+            elsewhere[last] += 1;
+            assert_eq!(back(&probes, &elsewhere), elsewhere, "to another address of ours");
+            assert_eq!((slot.counted(), slot.has(Note::OwnName)), ([1, 0], false));
+        }
+    }
+}
+
+#[test]
+fn an_answer_of_the_servers_host_in_another_name_reaches_nobody_and_is_noted() {
+    let probes = probes();
+    for (server, cluster) in crossed() {
+        let own = if cluster.is_ipv4() { SERVER4.into() } else { IpAddr::from(SERVER6) };
+        for says in [Says::Tcp, Says::Udp, Says::Echo] {
+            let slot = slot(&probes, says, server, cluster, Some(TABLES_MAC));
+            out(&probes, &says.leaving(server, KERNELS_MAC), slot.mark());
+            let mut strangers = says.coming(own);
+            strangers[11] += 1;
+            assert_eq!(back(&probes, &strangers), strangers, "of another host");
+            assert!(!slot.has(Note::OwnName));
+            let ran = probes.run_in(&says.coming(own)).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!((ran.action, slot.has(Note::OwnName)), (DROP, true), "{:?}", says.over());
         }
     }
 }
@@ -207,9 +289,9 @@ fn a_report_of_what_became_of_a_packet_is_noted_and_passes_as_it_is() {
         (Note::Unreachable, [3, 10], [1, 1]),
         (Note::ForwardedOn, [11, 0], [3, 0]),
     ];
-    for (server, cluster) in families() {
+    for (server, cluster) in families().into_iter().chain(crossed()) {
         for (note, [kind4, code4], [kind6, code6]) in reports {
-            for says in ALL {
+            for says in [Says::Tcp, Says::Udp, Says::Echo] {
                 let slot = slot(&probes, says, server, cluster, None);
                 out(&probes, &says.leaving(server, KERNELS_MAC), slot.mark());
                 let (_, sent) = says.packet(cluster, false);
@@ -232,7 +314,7 @@ fn a_report_of_what_became_of_a_packet_is_noted_and_passes_as_it_is() {
 fn slots_are_as_many_as_there_are_and_come_back() {
     let probes = probes();
     let (server, cluster) = families()[0];
-    let asked = Asked { server, cluster, over: Over::Echo, mac: None };
+    let asked = Asked { server, cluster, source: None, over: Over::Echo, mac: None };
     let mut taken: Vec<_> = std::iter::from_fn(|| probes.slots().take(&asked)).collect();
     assert_eq!(taken.len(), SLOTS as usize);
     let given_back = taken.pop().map(|slot| slot.mark());

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use geminus_core::director::frame::question;
@@ -44,16 +44,16 @@ impl Drop for Turn<'_> {
 }
 
 impl Claims {
-    /// Whether the host with this hardware address claims `address`, asked so many times by `interface`.
+    /// Whether the host with this hardware address claims `address`, asked so many times by `interface`, from `source`.
     pub(super) async fn ask(
         &self,
         interface: u32,
         [own, theirs]: [Mac; 2],
-        server: IpAddr,
+        source: IpAddr,
         address: IpAddr,
         times: u32,
     ) -> bool {
-        let (Ok(socket), Some(source)) = (self.socket(), source_to(server)) else { return false };
+        let Ok(socket) = self.socket() else { return false };
         let Some(question) = question(source, own, address, Some(theirs)) else { return false };
         let (claimed, mut claim) = oneshot::channel();
         let number = self.last.get().wrapping_add(1);
@@ -99,13 +99,4 @@ fn answer(waiting: &mut Vec<Waiter>, claim: Claim) {
         // It gave up just now.
         let _ = waiter.claimed.send(());
     }
-}
-
-/// The address that this machine talks to a server from.
-fn source_to(server: IpAddr) -> Option<IpAddr> {
-    let any: IpAddr = if server.is_ipv4() { [0; 4].into() } else { [0; 16].into() };
-    let socket = UdpSocket::bind((any, 0)).ok()?;
-    // Nothing is sent: the kernel only chooses.
-    socket.connect((server, 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
