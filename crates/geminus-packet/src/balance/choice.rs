@@ -5,7 +5,7 @@ use crate::flow::{Bucket, Entry, Remembered, State, Tag};
 use crate::packet::{Packet, Step};
 use crate::tables::{Globals, Hop, KIN, MAC_BITS, RING_LINE_SLOTS, Server, Service, Source, Tables};
 use crate::verdict::{Drop, Note, Path};
-use crate::word::{blurred, is_zero, opaque};
+use crate::word::{blurred, is_less, is_zero, opaque};
 
 /// Slots looked at after the flow's own while the server there cannot be had.
 const STEPS_ASIDE: u32 = 8;
@@ -92,7 +92,8 @@ pub(super) fn choose<T: Tables>(
             tables.count(Note::SteppedAside.counter());
         }
     } else {
-        choice.pinned = own.pinned | u64::from(choice.server != own.server);
+        // Without a branch: of two candidates it is either, and no CPU foresees which.
+        choice.pinned = own.pinned | 1 ^ is_zero(opaque(u64::from(choice.server ^ own.server)));
     }
     if choice.is_none() || matches!(packet.step, Step::RST) || tables.dry() {
         return choice;
@@ -204,21 +205,25 @@ fn other<T: Tables>(
     if found.is_none() || in_turn {
         return Choice { path: Path::Turn.counter().0, ..found };
     }
-    let path = Path::Least.counter().0;
-    if is_busier(tables, own.server, found.server) {
-        Choice { path, ..found }
-    } else {
-        Choice { path, ..*own }
+    // As above: both are at hand, and bits pick one.
+    let is_found = opaque(is_busier(tables, own.server, found.server)).wrapping_neg();
+    let either = |own: u64, found: u64| own ^ (own ^ found) & is_found;
+    Choice {
+        server: either(own.server.into(), found.server.into()) as u32,
+        generation: either(own.generation.into(), found.generation.into()) as u16,
+        path: Path::Least.counter().0,
+        pinned: 0,
     }
 }
 
-/// Whether a server has more active flows for its weight than another. Nobody has more than anyone.
+/// 1 if a server has more active flows for its weight than another, else 0. Nobody has more than anyone.
 #[inline(always)]
-fn is_busier<T: Tables>(tables: &T, server: u32, than: u32) -> bool {
-    let (Some(one), Some(two)) = (tables.server(server), tables.server(than)) else { return true };
+fn is_busier<T: Tables>(tables: &T, server: u32, than: u32) -> u64 {
+    let (Some(one), Some(two)) = (tables.server(server), tables.server(than)) else { return 1 };
     let (of_one, of_two) = (Server::flows(one.active.load()), Server::flows(two.active.load()));
-    let (weight_one, weight_two) = (one.weight.load().max(1), two.weight.load().max(1));
-    server == 0 || of_one.wrapping_mul(weight_two) > of_two.wrapping_mul(weight_one)
+    let [weight_one, weight_two] =
+        [one.weight.load(), two.weight.load()].map(|weight| weight + is_zero(weight));
+    is_less(of_two.wrapping_mul(weight_one), of_one.wrapping_mul(weight_two)) | is_zero(u64::from(server))
 }
 
 /// The slot that a hash falls on.
