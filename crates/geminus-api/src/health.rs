@@ -22,7 +22,7 @@ pub struct CheckStatus {
 }
 
 /// A weight, and what made it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WeightStatus {
     /// In force, in units that are the same for all servers of the pool. 0: no new flows.
     pub in_force: u16,
@@ -34,9 +34,30 @@ pub struct WeightStatus {
     /// As the manager finds right, in the units of `in_force`; none: it does not care for this server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub managed: Option<u16>,
+    /// What the manager's inputs said of it; none: they said nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wishes: Option<WishesStatus>,
     /// Percent of it in force while a recovered server starts slowly; none: it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start_percent: Option<u8>,
+}
+
+/// What each input of the manager alone would have made of a weight in its last cycle, in the configuration's weights. None:
+/// the input said nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct WishesStatus {
+    /// The flows that it holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<f64>,
+    /// The flows that it got.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<f64>,
+    /// How long its checks take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<f64>,
+    /// The load that its agent reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<f64>,
 }
 
 /// How loaded a host is, as its agent says.

@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::health::{CheckStatus, LoadStatus, PoolStatus, PoolsStatus, WeightStatus};
+pub use self::health::{CheckStatus, LoadStatus, PoolStatus, PoolsStatus, WeightStatus, WishesStatus};
 pub use self::twin::{
     Failover, HeartbeatStatus, PartnerStatus, PathStatus, ReachScore, ReachStatus, Replicated, Role,
     Standing, SyncStatus, TakeoverQuery,

@@ -63,7 +63,7 @@ pub use self::port::Interface;
 pub use self::standing::{Failover, Standing};
 pub use self::told::About;
 pub use self::twin::{LEAVE_PATIENCE, TAKEOVER_PATIENCE};
-pub use self::view::{PoolView, ServerState, ServerView, ServiceView, WeightView};
+pub use self::view::{PoolView, ServerState, ServerView, ServiceView, WeightView, WishesView};
 
 /// How long a node that finds nobody forwarding waits for its servers' hardware addresses before it goes active anyway.
 pub const WARM_PATIENCE: Duration = Duration::from_secs(2);

@@ -11,12 +11,14 @@
 //! [`Manager::sensitivity`]: crate::model::Manager::sensitivity
 
 mod comparison;
+mod evidence;
 #[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
 
 use self::comparison::{Means, wishes};
+use self::evidence::Evidence;
 use crate::model;
 
 /// Most of the units that one of the configuration's weights is divided into.
@@ -37,6 +39,9 @@ const STEADY: u32 = 10;
 
 /// Nearer to where it is to be than this, as the logarithm of a factor, a weight gains no pace.
 const NEAR: f64 = 0.2;
+
+/// A weight that rested for so many cycles sets out at full pace again: what it turned round for is over.
+const RESTED: u32 = 60;
 
 /// The slowest pace.
 const SLOWEST: f64 = 1.0 / 32.0;
@@ -100,10 +105,14 @@ struct State {
     factor: f64,
     /// How fast it goes, 1 at most.
     pace: f64,
-    /// For how many cycles it has not turned round.
+    /// For how many cycles it has been on its way, or at rest.
     steady: u32,
-    /// Which way it went last: negative, 0 or positive.
+    /// Which way it goes, or went last: negative, 0 or positive.
     heading: f64,
+    /// Whether it is on its way.
+    going: bool,
+    /// What speaks for setting out.
+    evidence: Evidence,
     /// What it was told to be, in units.
     told: u16,
     /// The configured weight that both are of.
@@ -136,10 +145,7 @@ impl Manager {
         let factor = f64::from(weight) / (f64::from(configured) * f64::from(unit));
         let bound = f64::from(self.settings.bound.max(1));
         let factor = factor.clamp(1.0 / bound, bound);
-        self.servers.insert(
-            identity,
-            State { factor, pace: 1.0, heading: 0.0, steady: 0, told: weight, configured, unit },
-        );
+        self.servers.insert(identity, State { factor, told: weight, ..State::new(configured, unit) });
     }
 
     /// How many units make one of the configuration's weights in a pool of these servers.
@@ -155,9 +161,10 @@ impl Manager {
         let means = Means::of(pool, &factors);
         let all: Vec<_> =
             pool.iter().zip(&factors).map(|(server, &factor)| wishes(server, factor, &means)).collect();
+        let servers = pool.iter().filter(|server| is_managed(server)).count();
         for ((server, state), wishes) in pool.iter().zip(&mut states).zip(&all) {
             if is_managed(server) {
-                self.step(state, wishes);
+                self.step(state, wishes, servers);
             }
         }
         self.keep_the_sum(pool, &mut states);
@@ -169,20 +176,12 @@ impl Manager {
         let known = self.servers.get(&server.identity);
         match known {
             Some(state) if !server.fixed && state.configured == server.configured => *state,
-            _ => State {
-                factor: 1.0,
-                pace: 1.0,
-                heading: 0.0,
-                steady: 0,
-                told: in_units(server.configured, 1.0, unit),
-                configured: server.configured,
-                unit,
-            },
+            _ => State::new(server.configured, unit),
         }
     }
 
     /// One step towards what the inputs wish for, by their proportions; those that say nothing leave theirs to the others.
-    fn step(&self, state: &mut State, wishes: &[Option<f64>; 4]) {
+    fn step(&self, state: &mut State, wishes: &[Option<f64>; 4], servers: usize) {
         let (mut sum, mut parts) = (0.0, 0.0);
         for (wish, &proportion) in wishes.iter().zip(&self.settings.proportions) {
             if let Some(wish) = wish {
@@ -194,18 +193,10 @@ impl Manager {
             return;
         }
         let far = sum / parts - state.factor.ln();
-        let turned = far * state.heading < 0.0;
-        state.steady = if turned { 0 } else { state.steady.saturating_add(1) };
-        if turned {
-            state.pace = (state.pace * TURN).max(SLOWEST);
-        } else if far.abs() > NEAR && state.steady > STEADY {
-            state.pace = (state.pace * GAIN).min(1.0);
+        if let Some(far) = state.sets_out(far, servers) {
+            let way = state.pace * 100.0 / f64::from(self.settings.smoothing.max(100));
+            state.factor *= (far * way).exp().clamp(1.0 / STEP, STEP);
         }
-        if far != 0.0 {
-            state.heading = far.signum();
-        }
-        let way = state.pace * 100.0 / f64::from(self.settings.smoothing.max(100));
-        state.factor *= (far * way).exp().clamp(1.0 / STEP, STEP);
     }
 
     /// Managed servers that serve share what they have by configuration: else all of them could drift together, and those
@@ -246,6 +237,46 @@ impl Manager {
 }
 
 impl State {
+    /// All of the configured weight, at rest.
+    fn new(configured: u16, unit: u16) -> Self {
+        Self {
+            factor: 1.0,
+            pace: 1.0,
+            steady: 0,
+            heading: 0.0,
+            going: false,
+            evidence: Evidence::NONE,
+            told: in_units(configured, 1.0, unit),
+            configured,
+            unit,
+        }
+    }
+
+    /// How far it is off, if it goes this cycle: one on its way goes until its readings cannot tell that it is not there, one
+    /// at rest sets out when there is evidence enough.
+    fn sets_out(&mut self, far: f64, servers: usize) -> Option<f64> {
+        self.steady = self.steady.saturating_add(1);
+        if self.going {
+            self.going = far * self.heading > 0.0 && self.evidence.is_plain(far);
+            if !self.going {
+                self.steady = 0;
+            } else if far.abs() > NEAR && self.steady > STEADY {
+                self.pace = (self.pace * GAIN).min(1.0);
+            }
+            return self.going.then_some(far);
+        }
+        let far = self.evidence.hear(far, servers)?;
+        if self.steady > RESTED {
+            self.pace = 1.0;
+        } else if far * self.heading < 0.0 {
+            self.pace = (self.pace * TURN).max(SLOWEST);
+        }
+        self.going = true;
+        self.heading = far.signum();
+        self.steady = 0;
+        Some(far)
+    }
+
     /// What it was told to be, in other units.
     fn told_in(&self, unit: u16) -> u16 {
         let told = u32::from(self.told) * u32::from(unit) / u32::from(self.unit.max(1));

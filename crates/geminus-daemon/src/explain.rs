@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use geminus_api::{ApiError, ExplainQuery, Explanation, Path};
-use geminus_core::director::Director;
+use geminus_core::director::{Director, ServerView, WeightView, WishesView};
 use geminus_core::ha;
 use geminus_core::model::{Cluster, MAIN_POOL, Ports, Protocol, Service};
 use geminus_core::plan::{server_identity, service_identity};
@@ -186,8 +186,33 @@ fn verdict_steps(director: &Director, plane: &mut Plane, verdict: Verdict) -> Ve
     let mut steps = vec![format!("{done}: {meaning}")];
     if matches!(verdict.kind(), Kind::Forward | Kind::Local) {
         steps.extend(server_step(director, plane, verdict));
+        let place = plane.data().place(verdict.target().server).cloned();
+        let found = place.and_then(|place| status::at(director.site(), &place));
+        let view = found.and_then(|(cluster, service, server)| {
+            director.server_view(server_identity(cluster, service, server))
+        });
+        steps.extend(view.as_ref().map(standing_step));
     }
     steps
+}
+
+/// How the server is, and what made its weight.
+fn standing_step(view: &ServerView) -> String {
+    let WeightView { in_force, unit, configured, ordered, managed, wishes, slow_start } = view.weight;
+    let of_unit = |weight: u16| f64::from(weight) / f64::from(unit.max(1));
+    let WishesView { active, new, latency, load } = wishes;
+    let inputs = [("active flows", active), ("new flows", new), ("latency", latency), ("load", load)];
+    let wished: Vec<_> =
+        inputs.iter().filter_map(|(name, wish)| Some(format!("{name} {:.2}", (*wish)?))).collect();
+    let words = [
+        Some(format!("it is {}; its weight is {:.2}", view.state.word(), of_unit(in_force))),
+        Some(format!("by configuration {configured}")),
+        ordered.map(|weight| format!("by order {weight}")),
+        managed.map(|weight| format!("by the manager {:.2}", of_unit(weight))),
+        slow_start.map(|percent| format!("at {percent} % while it starts slowly")),
+        (!wished.is_empty()).then(|| format!("the manager's inputs wish for: {}", wished.join(", "))),
+    ];
+    words.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 fn server_step(director: &Director, plane: &mut Plane, verdict: Verdict) -> Option<String> {
@@ -225,4 +250,56 @@ fn path(director: &Director, plane: &mut Plane, verdict: Verdict) -> Path {
     let reason =
         verdict.reason().map_or_else(|| format!("{:?}", verdict.counter()), |reason| reason.name.to_owned());
     Path { verdict: word.to_owned(), reason, server }
+}
+
+#[cfg(test)]
+mod tests {
+    use geminus_core::director::{Instant, ServerState};
+
+    use super::*;
+
+    fn view(weight: WeightView) -> ServerView {
+        ServerView {
+            state: ServerState::Up,
+            since: Instant::START,
+            reason: String::new(),
+            latency: None,
+            weight,
+            active: None,
+            rate: None,
+            load: None,
+            load_parts: Vec::new(),
+            findings: Vec::new(),
+            certificate: None,
+            readings: 0,
+            deadline: None,
+        }
+    }
+
+    #[test]
+    fn the_way_of_a_packet_ends_with_what_made_the_weight() {
+        let plain = WeightView {
+            in_force: 10,
+            unit: 1,
+            configured: 10,
+            ordered: None,
+            managed: None,
+            wishes: WishesView::default(),
+            slow_start: None,
+        };
+        assert_eq!(standing_step(&view(plain)), "it is up; its weight is 10.00, by configuration 10");
+        let wishes = WishesView { active: Some(8.3), latency: Some(9.125), ..WishesView::default() };
+        let managed = WeightView { in_force: 842, unit: 100, managed: Some(842), wishes, ..plain };
+        assert_eq!(
+            standing_step(&view(managed)),
+            "it is up; its weight is 8.42, by configuration 10, by the manager 8.42, the manager's inputs wish for: \
+             active flows 8.30, latency 9.12"
+        );
+        let slow = WeightView { ordered: Some(20), slow_start: Some(30), ..plain };
+        let words = standing_step(&view(slow));
+        assert!(
+            words.ends_with("by configuration 10, by order 20, at 30 % while it starts slowly"),
+            "{words}"
+        );
+    }
 }

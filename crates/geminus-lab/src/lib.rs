@@ -15,6 +15,7 @@ pub mod faults;
 pub mod frames;
 pub mod guide;
 pub mod kernel;
+pub mod loads;
 pub mod measure;
 pub mod namespace;
 mod nginx;

@@ -12,4 +12,4 @@ pub mod scene;
 mod story;
 
 pub use figures::Figures;
-pub use scene::{Liar, Road, Scene, Way};
+pub use scene::{Liar, Road, Scene, Turn, Way};

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::view::ServerState;
+use super::view::{ServerState, WishesView};
 use super::{Instant, ServerCount, TimeOfDay};
 use crate::health::{Health, TargetNumber};
 use crate::model::{Server, Service, Site};
@@ -103,6 +103,8 @@ pub(super) struct Member {
     pub(super) tally: Option<Tally>,
     /// What the manager finds right.
     pub(super) managed: Option<Managed>,
+    /// What each of the manager's inputs alone would have made of its weight in the last cycle.
+    pub(super) wishes: WishesView,
     /// The weight in force, in the units of its pool.
     pub(super) weight: u16,
 }

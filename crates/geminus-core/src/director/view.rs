@@ -78,7 +78,7 @@ pub struct ServerView {
 }
 
 /// A weight, and what made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WeightView {
     /// In force, in units that are the same for all servers of its pool. 0: no new flows.
     pub in_force: u16,
@@ -90,8 +90,24 @@ pub struct WeightView {
     pub ordered: Option<u16>,
     /// As the manager finds right, in the units of `in_force`; none: it does not care for this server.
     pub managed: Option<u16>,
+    /// What the manager's inputs said of it.
+    pub wishes: WishesView,
     /// Percent of it in force while a recovered server starts slowly; none: it does not.
     pub slow_start: Option<u8>,
+}
+
+/// What each input of the manager alone would have made of a weight in its last cycle, in the configuration's weights. None:
+/// the input said nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct WishesView {
+    /// The flows that it holds.
+    pub active: Option<f64>,
+    /// The flows that it got.
+    pub new: Option<f64>,
+    /// How long its checks take.
+    pub latency: Option<f64>,
+    /// The load that its agent reports.
+    pub load: Option<f64>,
 }
 
 /// Which pool of a service gets its new flows, and how its pools are.
@@ -155,6 +171,7 @@ impl Director {
                 configured: server.weight,
                 ordered,
                 managed: member.managed.map(|managed| managed.weight),
+                wishes: member.wishes,
                 slow_start: member.slow_start(),
             },
             active: member.tally.map(|tally| tally.active),

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use super::agents::Agents;
 use super::fleet::{Managed, Member, Roster};
-use super::view::ServerState;
+use super::view::{ServerState, WishesView};
 use super::{Director, Instant};
 use crate::health::Health;
-use crate::manager::{Manager, Readings, Weight};
+use crate::manager::{Manager, Pool, Readings, Weight};
 use crate::model::Server;
 use crate::plan::{Overrides, Rulings};
 
@@ -113,6 +113,7 @@ impl Director {
             for number in (0..roster.pools.len()).filter(|_| service.managed) {
                 let readings = sources.of_pool(roster, &service.servers, number);
                 let pool = manager.cycle(&readings);
+                roster.wish(&service.servers, number, &pool);
                 if pool.changed {
                     let managed = |(one, weight): (&Readings, &Weight)| {
                         (one.identity, Managed { weight: weight.weight, of: one.configured })
@@ -173,6 +174,17 @@ fn is_serving(member: &Member) -> bool {
 }
 
 impl Roster {
+    /// What each input said, for whoever asks why a weight is what it is.
+    fn wish(&mut self, servers: &[Server], pool: usize, found: &Pool) {
+        let exact = |wish: Option<u16>| wish.map(|wish| f64::from(wish) / f64::from(found.unit.max(1)));
+        let members = self.members.iter_mut().zip(servers);
+        let of_pool = members.filter(|(_, server)| usize::from(server.pool) == pool);
+        for ((member, _), weight) in of_pool.zip(&found.weights) {
+            let [active, new, latency, load] = weight.wishes.map(exact);
+            member.wishes = WishesView { active, new, latency, load };
+        }
+    }
+
     fn manage(&mut self, pool: usize, unit: u16, weights: &HashMap<u64, Managed>) {
         self.pools[pool].managed_unit = unit;
         for member in &mut self.members {

@@ -1,5 +1,8 @@
-use super::*;
+mod chance;
+
 use std::collections::VecDeque;
+
+use super::*;
 
 /// A server of the model: how many requests a second it can do, and how long one takes it alone, in seconds.
 #[derive(Clone, Copy)]

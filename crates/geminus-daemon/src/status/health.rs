@@ -1,7 +1,9 @@
 //! What the API tells of checks, weights, loads and pools.
 
-use geminus_api::{CheckStatus, LoadStatus, PoolStatus, PoolsStatus, ServerState, WeightStatus};
-use geminus_core::director::{Director, Instant, ServerState as Found, ServerView};
+use geminus_api::{
+    CheckStatus, LoadStatus, PoolStatus, PoolsStatus, ServerState, WeightStatus, WishesStatus,
+};
+use geminus_core::director::{Director, Instant, ServerState as Found, ServerView, WishesView};
 use geminus_core::model::{Cluster, MAIN_POOL, Server, Service, Via};
 use geminus_core::plan::{server_identity, service_identity};
 
@@ -69,6 +71,7 @@ impl Health {
                 unit: view.weight.unit,
                 ordered: view.weight.ordered,
                 managed: view.weight.managed,
+                wishes: wishes(view.weight.wishes),
                 slow_start_percent: view.weight.slow_start,
             },
             load: view.load.map(|load| LoadStatus { load, parts: view.load_parts.into_iter().collect() }),
@@ -93,6 +96,12 @@ impl Health {
             release_in_seconds: None,
         }
     }
+}
+
+/// What the manager's inputs said, if any of them said something.
+fn wishes(view: WishesView) -> Option<WishesStatus> {
+    let WishesView { active, new, latency, load } = view;
+    (view != WishesView::default()).then_some(WishesStatus { active, new, latency, load })
 }
 
 /// What a pool is called.

@@ -71,6 +71,11 @@ impl Host {
         }
     }
 
+    /// From now on what it begins takes so many times longer than usual.
+    pub(super) const fn turn(&mut self, slowness: u32) {
+        self.power.slowness = slowness;
+    }
+
     /// What part of all workers' time was worked, so far.
     pub(super) fn worked(&mut self, now: Nanos) -> f64 {
         self.pass(now);

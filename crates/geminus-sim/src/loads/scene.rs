@@ -87,6 +87,17 @@ pub struct Liar {
     pub load: u16,
 }
 
+/// A host that becomes slower while it works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Turn {
+    /// Which.
+    pub host: usize,
+    /// Seconds after the beginning.
+    pub at: u64,
+    /// How many times longer than usual it takes from then on.
+    pub slowness: u32,
+}
+
 /// A site and those who come to it.
 #[derive(Debug, Clone)]
 pub struct Scene {
@@ -100,6 +111,8 @@ pub struct Scene {
     pub road: Road,
     /// Who lies, if anybody does.
     pub liar: Option<Liar>,
+    /// Who becomes slower, if anybody does.
+    pub turn: Option<Turn>,
     /// What the manager goes by.
     pub manager: model::Manager,
     /// Seconds before anything is counted.
@@ -122,6 +135,7 @@ impl Scene {
             asked,
             road: Road::CLEAR,
             liar: None,
+            turn: None,
             manager: model::Manager::default(),
             settling: 120,
             counted: 180,

@@ -37,6 +37,8 @@ enum Event {
     Heard { host: usize, load: u16 },
     /// A cycle of the manager's.
     Cycle,
+    /// A host becomes slower.
+    Turn { host: usize, slowness: u32 },
     /// From now on it counts.
     Settled,
 }
@@ -87,6 +89,9 @@ impl<'a> Story<'a> {
         self.queue.push(0, Event::Come);
         self.queue.push(nanos(self.scene.manager.interval), Event::Cycle);
         self.queue.push(self.counts_from, Event::Settled);
+        if let Some(turn) = self.scene.turn {
+            self.queue.push(turn.at * SECOND, Event::Turn { host: turn.host, slowness: turn.slowness });
+        }
         for host in 0..self.hosts.len() {
             // Nobody looks at all hosts at the same moment.
             let part = host as u64 * 97 % 100;
@@ -132,6 +137,7 @@ impl<'a> Story<'a> {
                 self.heard.iter_mut().for_each(|heard| heard.load = None);
                 self.queue.push(now + nanos(self.scene.manager.interval), Event::Cycle);
             }
+            Event::Turn { host, slowness } => self.hosts[host].turn(slowness),
             Event::Settled => self.worked_before = self.all_worked(now),
         }
     }

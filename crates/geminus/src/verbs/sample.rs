@@ -6,7 +6,7 @@ use geminus_api::{
     CheckStatus, ClusterState, ClusterStatus, Counter, DataPlane, Event, Explanation, Failover, Fill,
     FlowRow, Flows, HeartbeatStatus, LoadStatus, PartnerStatus, Path, PathStatus, PoolStatus, PoolsStatus,
     ReachScore, ReachStatus, Replicated, Role, ServerRow, ServerState, ServerStatus, Servers, ServiceStatus,
-    Standing, Status, SyncStatus, WeightStatus,
+    Standing, Status, SyncStatus, WeightStatus, WishesStatus,
 };
 
 use crate::screen::Look;
@@ -227,7 +227,14 @@ pub(crate) fn servers() -> Servers {
     };
     let mut all = three();
     all[0].check = Some(check.clone());
-    all[0].weights = WeightStatus { in_force: 842, unit: 100, managed: Some(842), ..WeightStatus::default() };
+    let wishes = WishesStatus { active: Some(8.3), new: None, latency: Some(9.125), load: Some(7.5) };
+    all[0].weights = WeightStatus {
+        in_force: 842,
+        unit: 100,
+        managed: Some(842),
+        wishes: Some(wishes),
+        ..WeightStatus::default()
+    };
     all[0].load = Some(LoadStatus { load: 913, parts: [("cpu".to_owned(), 913)].into() });
     all[0].per_second = Some(1_200);
     all[1].release_in_seconds = Some(92.0);

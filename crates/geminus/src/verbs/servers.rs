@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use geminus_api::{Outcome, Request, ServerRow, ServerState, ServerStatus, Servers};
+use geminus_api::{Outcome, Request, ServerRow, ServerState, ServerStatus, Servers, WishesStatus};
 
 use crate::args::ServersArgs;
 use crate::failure::{Exit, Failure, cannot_print};
@@ -166,9 +166,18 @@ fn made_of(server: &ServerStatus) -> String {
     let unit = f64::from(weights.unit.max(1));
     let ordered = weights.ordered.map(|weight| format!("ordered={weight}"));
     let managed = weights.managed.map(|weight| format!("managed={:.2}", f64::from(weight) / unit));
+    let wishes = weights.wishes.map(wished);
     let slow = weights.slow_start_percent.map(|percent| format!("slow-start={percent}%"));
-    let parts: Vec<_> = [ordered, managed, slow].into_iter().flatten().collect();
+    let parts: Vec<_> = [ordered, managed, wishes, slow].into_iter().flatten().collect();
     if parts.is_empty() { "configuration".to_owned() } else { parts.join(",") }
+}
+
+/// What each input of the manager alone would have made of a weight.
+fn wished(wishes: WishesStatus) -> String {
+    let WishesStatus { active, new, latency, load } = wishes;
+    let inputs = [("active", active), ("new", new), ("latency", latency), ("load", load)];
+    let said = inputs.iter().filter_map(|(name, wish)| Some(format!("{name}:{:.2}", (*wish)?)));
+    format!("wishes={}", said.collect::<Vec<_>>().join("+"))
 }
 
 #[cfg(test)]

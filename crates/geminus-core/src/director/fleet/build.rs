@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Drain, Facts, Fleet, Member, Pool, Roster};
 use crate::director::Instant;
-use crate::director::view::ServerState;
+use crate::director::view::{ServerState, WishesView};
 use crate::model::{Cluster, Condition, Service, Site};
 use crate::plan::{Rulings, server_identity, service_identity};
 
@@ -72,6 +72,9 @@ impl Fleet {
                 let mut member = member_before(identity).unwrap_or_else(|| Member::new(identity, now));
                 member.target = target;
                 member.managed = member.managed.filter(|_| service.managed);
+                if !service.managed {
+                    member.wishes = WishesView::default();
+                }
                 let at = (number, members.len());
                 self.places.insert(identity, at);
                 self.by_host.entry(server.address).or_default().push(at);
@@ -177,6 +180,7 @@ impl Member {
             drain: Drain::default(),
             tally: None,
             managed: None,
+            wishes: WishesView::default(),
             weight: 0,
         }
     }

@@ -584,7 +584,7 @@ fn a_managed_server_that_is_slow_gets_less_and_an_unmanaged_service_is_left_alon
         world.counts(&counts).later(2_000);
     }
     let weights: Vec<_> = (1..=4).map(|server| world.view(server).weight).collect();
-    assert!(weights[0].in_force * 2 < weights[1].in_force, "{weights:?}");
+    assert!(weights[0].in_force * 3 < weights[1].in_force * 2, "{weights:?}");
     assert_eq!(weights[3].in_force, weights[3].unit, "one with a fixed weight keeps it");
     assert_eq!(world.ruling(1).weight, Some(weights[0].in_force));
     let before = world.applies();
@@ -611,6 +611,21 @@ fn managed_weights_go_on_from_those_of_the_last_run() {
     world.run(1_500);
     assert_eq!(world.applies(), 0);
     assert_eq!([1, 2].map(|server| world.view(server).weight.managed), [Some(150), Some(50)]);
+}
+
+#[test]
+fn a_managed_weight_is_shown_with_what_each_input_wished() {
+    let mut cluster = checked(2);
+    cluster.services[0].managed = true;
+    let mut world = well(cluster);
+    for cycle in 0..30_u64 {
+        world.counts(&[(1, 400, cycle * 100), (2, 100, cycle * 100)]).later(2_000);
+    }
+    let [one, two] = [1, 2].map(|server| world.view(server).weight.wishes);
+    assert!(one.active < two.active, "{one:?} {two:?}");
+    assert!(one.active.is_some() && one.new.is_some() && one.load.is_none(), "{one:?}");
+    world.reload(vec![checked(2)]).later(2_000);
+    assert_eq!(world.view(1).weight.wishes, WishesView::default(), "nobody manages it");
 }
 
 #[test]
