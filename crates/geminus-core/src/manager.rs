@@ -41,7 +41,7 @@ const STEADY: u32 = 10;
 const NEAR: f64 = 0.2;
 
 /// A weight that rested for so many cycles sets out at full pace again: what it turned round for is over.
-const RESTED: u32 = 60;
+const RESTED: u32 = 300;
 
 /// The slowest pace.
 const SLOWEST: f64 = 1.0 / 32.0;

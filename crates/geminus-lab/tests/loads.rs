@@ -14,11 +14,11 @@ use geminus_lab::loads::{Loads, Waits, Way};
 const SLOWNESS: [u32; 4] = [1, 1, 1, 3];
 /// With equal weights the slow one is asked for 36 where it can do 33.
 const PER_SECOND: u32 = 145;
-const COUNTED: Duration = Duration::from_secs(20);
+const COUNTED: Duration = Duration::from_secs(18);
 /// Until queues are what they stay.
 const BEGINNING: Duration = Duration::from_secs(5);
 /// So many cycles, a second each, take the weights to where they belong.
-const SETTLING: Duration = Duration::from_secs(25);
+const SETTLING: Duration = Duration::from_secs(20);
 
 fn measure(loads: &Loads, what: &str, settling: Duration) -> Waits {
     loads.come(PER_SECOND, settling).unwrap();

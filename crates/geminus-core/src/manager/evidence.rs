@@ -17,7 +17,7 @@ const LOUDEST: f64 = 4.0;
 const ENOUGH: f64 = 13.0;
 
 /// So many scatters are hardly chance: a weight on its way goes on.
-const PLAIN: f64 = 2.0;
+const PLAIN: f64 = 3.0;
 
 /// The scatter is never taken for less than this, as the logarithm of a factor; and less is not worth a long look.
 const LEAST: f64 = 0.05;
