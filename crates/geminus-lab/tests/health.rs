@@ -174,17 +174,23 @@ fn servers_with_addresses_of_ipv6_are_checked_by_the_clusters_of_ipv6() {
 
 #[test]
 fn one_server_entry_is_checked_by_the_cluster_addresses_of_both_families() {
-    let balanced = checked(2);
-    for way in amiss::ways(Family::V6) {
-        expect_named(&balanced, &balanced.site.hosts[1], &way);
+    for [own, other] in [Family::BOTH, [Family::V6, Family::V4]] {
+        let balanced = checked_as(2, |wanted| wanted.known_by = own);
+        let cluster = CLUSTER.of(other).to_string();
+        for way in amiss::ways(other) {
+            expect_named(&balanced, &balanced.site.hosts[1], &way);
+        }
+        amiss::ways(other)[0].make(&balanced.site.hosts[1]).unwrap();
+        wait_until(&balanced, "web2", "down for what it lacks", |server| {
+            server.state == ServerState::Down && server.findings.iter().any(|line| line.contains(&cluster))
+        });
     }
-    balanced.come_all(50).unwrap();
 }
 
 /// The same services in a cluster for each family.
 fn a_cluster_for_each_family(text: &str) -> String {
     let (node, rest) = text.split_once("[cluster.shop]").unwrap();
-    let (shop, health) = rest.split_once("\n[health]").unwrap();
+    let (shop, health) = rest.split_once("[health]").unwrap();
     let both = format!("\"{}\", \"{}\"", CLUSTER.v4, CLUSTER.v6);
     let clusters = Family::BOTH.map(|family| {
         let one = shop.replace(&both, &format!("\"{}\"", CLUSTER.of(family)));
@@ -194,7 +200,7 @@ fn a_cluster_for_each_family(text: &str) -> String {
             one.replace("cluster.shop.", &format!("cluster.{}.", family.name()))
         )
     });
-    format!("{node}{}\n[health]{health}", clusters.concat())
+    format!("{node}{}[health]{health}", clusters.concat())
 }
 
 /// A server of the cluster of one family.
@@ -222,11 +228,9 @@ fn a_server_that_lacks_the_address_of_the_other_family_gets_no_flows_of_that_fam
             }
         };
         expect("up", &is_well);
-        let host = &balanced.site.hosts[1].namespace;
-        let cluster = CLUSTER.of(other);
-        let (bits, nodad) = if other == Family::V4 { (32, "") } else { (128, "nodad") };
-        host.ip(&format!("address del {cluster}/{bits} dev lo\n")).unwrap();
-        let words = format!("no-address: the host takes nothing for {cluster}");
+        let (host, lacks) = (&balanced.site.hosts[1], &amiss::ways(other)[0]);
+        lacks.make(host).unwrap();
+        let words = format!("no-address: the host takes nothing for {}", CLUSTER.of(other));
         expect("down and its address named", &|server| {
             server.state == ServerState::Down && server.findings.iter().any(|line| line.contains(&words))
         });
@@ -235,7 +239,7 @@ fn a_server_that_lacks_the_address_of_the_other_family_gets_no_flows_of_that_fam
         let tally = balanced.come(own, 100).unwrap();
         assert!(tally.of("web2") > 0 && tally.lost.is_empty(), "{tally:?}");
         assert!(is_well(&server_of(&balanced, own, "web2")));
-        host.ip(&format!("address add {cluster}/{bits} dev lo {nodad}\n")).unwrap();
+        lacks.mend(host).unwrap();
         expect("up again", &is_well);
         assert!(balanced.come(other, 100).unwrap().of("web2") > 0);
     }
