@@ -114,10 +114,15 @@ struct Asked;
 
 impl Asked {
     fn count(ward: &Ward) -> Result<Self> {
-        let own = ward.balanced.dispatcher().addresses.v4;
+        let own = ward.balanced.dispatcher().addresses;
+        // Its checks come by the cluster addresses of both families in turn.
+        let rule = |from: String| {
+            format!("    {from} tcp dport {HTTP} tcp flags & (syn | ack) == syn counter name checks\n")
+        };
         let rules = format!(
-            "table inet asked {{\n  counter checks {{ }}\n  chain input {{\n    type filter hook input priority 0\n    \
-             ip saddr {own} tcp dport {HTTP} tcp flags & (syn | ack) == syn counter name checks\n  }}\n}}\n"
+            "table inet asked {{\n  counter checks {{ }}\n  chain input {{\n    type filter hook input priority 0\n{}{}  }}\n}}\n",
+            rule(format!("ip saddr {}", own.v4)),
+            rule(format!("ip6 saddr {}", own.v6)),
         );
         ward.host(GOOD)?.namespace.feed("nft", &["-f", "-"], &rules)?;
         Ok(Self)
