@@ -186,9 +186,11 @@ impl Stage {
         ssh += "  *) echo \"no host $1\" >&2; exit 1 ;;\nesac\nshift\n\
                 exec nsenter --mount=/proc/$first/ns/mnt --uts=/proc/$first/ns/uts --net=/proc/$first/ns/net sh -c \"$*\"\n";
         let nginx = format!("{}/$(hostname)", self.folder.display());
+        // As with systemd's forking kind of service: `start` returns once nginx listens, which its pid file says.
         let systemctl = format!(
-            "#!/bin/sh\ncase \"$1 $2\" in\n  'start nginx') setsid nginx -c {nginx}/nginx.conf -e {nginx}/nginx.log \
-             </dev/null >/dev/null 2>&1 & ;;\n  'stop nginx') kill $(cat {nginx}/nginx.pid) ;;\n  \
+            "#!/bin/sh\npid={nginx}/nginx.pid\ncase \"$1 $2\" in\n  'start nginx') rm -f $pid\n    \
+             setsid nginx -c {nginx}/nginx.conf -e {nginx}/nginx.log </dev/null >/dev/null 2>&1 &\n    \
+             until [ -s $pid ]; do kill -0 $! || exit 1; sleep 0.02; done ;;\n  'stop nginx') kill $(cat $pid) ;;\n  \
              *) echo \"cannot $1 $2\" >&2; exit 1 ;;\nesac\n"
         );
         for (name, text) in [("ssh", ssh), ("systemctl", systemctl)] {
