@@ -59,6 +59,15 @@ pub enum Action {
     },
     /// The first check of this target was good: what was taken for well is known to be.
     Proven(TargetNumber),
+    /// The clients' road to a server, which the data plane's frames take as well, was tried by a check.
+    Road {
+        /// The server's own address.
+        server: IpAddr,
+        /// When.
+        tried: Instant,
+        /// Whether anything came back; nothing comes back from a hardware address that is not the server's.
+        answered: bool,
+    },
     /// Something is to be told.
     Notice(Notice),
 }
@@ -276,6 +285,14 @@ impl Health {
         let was_late = reading.took > watch.target.timeout + ANSWER_GRACE;
         if was_late || self.cut_off || from < self.linked {
             return self.plan_next(number, asked, now);
+        }
+        let answered = match &reading.outcome {
+            Ok(_) => Some(true),
+            Err(fault) if fault.kind.is_silence() => Some(false),
+            Err(_) => None,
+        };
+        if let (Some(answered), Some(Asked { by: Some(_), at: tried, .. })) = (answered, asked) {
+            self.actions.push_back(Action::Road { server: watch.target.server, tried, answered });
         }
         match reading.outcome {
             Err(fault) if fault.kind == FaultKind::Own => self.could_not_ask(number, fault),

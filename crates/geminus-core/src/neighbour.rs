@@ -2,8 +2,10 @@
 //!
 //! The kernel resolves a neighbour when a packet of its own needs it; the XDP program sends past the kernel, so nobody
 //! would ask. This machine asks itself: fast until the first answer, then calmly by unicast, fast again by broadcast as
-//! soon as one answer is missing. What was learned stays in use until something better is heard: a server that does not
-//! answer ARP for a while may still answer its clients, and whether it is alive is another machine's question.
+//! soon as one answer is missing. A check by the clients' road goes where the program sends: while such checks are
+//! answered nobody is asked, and the first that is not has the server asked at once. What was learned stays in use until
+//! something better is heard: a server that does not answer ARP for a while may still answer its clients, and whether it
+//! is alive is another machine's question.
 //!
 //! Sans-IO: the driver looks routes up, sends probes, passes on what it hears and the time.
 
@@ -204,6 +206,20 @@ struct Neighbour {
     due: Option<Instant>,
 }
 
+impl Neighbour {
+    /// The hardware address in use, if it is on the interface that the route takes.
+    fn known(&self) -> Option<Mac> {
+        match (self.reach, self.route) {
+            (Some(Reach::Neighbour { interface, mac }), Some(Route::OnLink { interface: on, .. }))
+                if on == interface =>
+            {
+                Some(mac)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// All servers' hardware addresses.
 #[derive(Debug)]
 pub struct Neighbours {
@@ -354,6 +370,24 @@ impl Neighbours {
         }
     }
 
+    /// What was sent at `tried` to where frames for `server` go was answered: as good as an answer to a probe.
+    pub fn proven(&mut self, server: IpAddr, tried: Instant, now: Instant) {
+        let Some(neighbour) = self.servers.get(&server) else { return };
+        let in_use = neighbour.known().is_some() && neighbour.moved.is_none_or(|moved| moved < tried);
+        if in_use && neighbour.fixed.is_none() {
+            self.confirm(server, Evidence::Confirmed, now);
+        }
+    }
+
+    /// What was sent to where frames for `server` go was not answered: it is asked now whether it is still there.
+    pub fn doubt(&mut self, server: IpAddr, now: Instant) {
+        let Some(neighbour) = self.servers.get(&server) else { return };
+        let calm = neighbour.unanswered == 0 && neighbour.due.is_some_and(|due| due > now);
+        if calm && neighbour.known().is_some() {
+            self.schedule(server, Some(now));
+        }
+    }
+
     /// Does what is due, as far as the pace allows.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.routes_due.is_some_and(|due| due <= now) {
@@ -443,10 +477,7 @@ impl Neighbours {
         let Some(Route::OnLink { interface, source }) = neighbour.route else {
             return self.schedule(server, None);
         };
-        let known = match neighbour.reach {
-            Some(Reach::Neighbour { interface: on, mac }) if on == interface => Some(mac),
-            Some(Reach::Local | Reach::Neighbour { .. }) | None => None,
-        };
+        let known = neighbour.known();
         if neighbour.unanswered >= MISSES && !neighbour.silent && now.since(due) < LATE {
             neighbour.silent = true;
             self.actions.push_back(Action::Notice(server, Notice::Silent));

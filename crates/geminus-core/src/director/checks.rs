@@ -120,6 +120,8 @@ impl Director {
                     self.care.fleet.target_changed(target, state == State::Up, now);
                 }
                 Action::Proven(target) => self.care.fleet.target_known(target),
+                Action::Road { server, tried, answered: true } => self.neighbours.proven(server, tried, now),
+                Action::Road { server, answered: false, .. } => self.neighbours.doubt(server, now),
                 Action::Notice(notice) => {
                     if let Notice::Story(Story::Down(target)) = notice {
                         self.care.fleet.target_known(target);

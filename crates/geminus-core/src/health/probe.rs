@@ -137,6 +137,11 @@ impl Diagnosis {
 }
 
 impl FaultKind {
+    /// Whether not even the host was heard.
+    pub(super) const fn is_silence(self) -> bool {
+        matches!(self, Self::ConnectTimeout | Self::Unreachable)
+    }
+
     /// The word used in output and events.
     pub const fn word(self) -> &'static str {
         match self {

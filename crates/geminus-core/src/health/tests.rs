@@ -83,6 +83,8 @@ struct World {
     changes: Vec<(u64, TargetNumber, State)>,
     notices: Vec<(u64, Notice)>,
     failures: Vec<u64>,
+    /// By server: how often the clients' road was tried and answered, and not.
+    roads: BTreeMap<IpAddr, [usize; 2]>,
 }
 
 impl World {
@@ -113,6 +115,7 @@ impl World {
             changes: Vec::new(),
             notices: Vec::new(),
             failures: Vec::new(),
+            roads: BTreeMap::new(),
         }
     }
 
@@ -130,6 +133,9 @@ impl World {
                 Action::Changed { target, state } => self.changes.push((ms, target, state)),
                 Action::Notice(notice) => self.notices.push((ms, notice)),
                 Action::Proven(_) => {}
+                Action::Road { server, answered, .. } => {
+                    self.roads.entry(server).or_default()[usize::from(!answered)] += 1;
+                }
             }
         }
     }
@@ -180,6 +186,23 @@ impl World {
 
 fn shop(servers: usize) -> Site {
     site(&[v4(113, 80)], vec![service(80, servers, Check::new(Advisor::Tcp))])
+}
+
+#[test]
+fn checks_by_the_clients_road_tell_whether_anybody_is_at_its_end() {
+    let roads = |via| {
+        let mut world = World::new(&site(
+            &[v4(113, 80)],
+            vec![service(80, 4, Check { via, ..Check::new(Advisor::Tcp) })],
+        ));
+        let answers: [Answers; 4] = [|_| well(), |_| refused(), |_| silent(), |_| None];
+        world.answers.extend((1..).map(host).zip(answers));
+        world.run(10_000);
+        let tried = |one: usize| world.roads.get(&host(one)).map(|of| of.map(|times| times > 0));
+        (1..=4).map(tried).collect::<Vec<_>>()
+    };
+    assert_eq!(roads(Via::Path), [Some([true, false]), None, Some([false, true]), None]);
+    assert_eq!(roads(Via::Server), [None; 4], "checks of the plain kind go another way");
 }
 
 #[test]

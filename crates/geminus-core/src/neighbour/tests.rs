@@ -136,6 +136,51 @@ fn a_known_server_is_refreshed_by_unicast_only() {
 }
 
 #[test]
+fn a_server_whose_checks_are_answered_is_not_asked() {
+    let mut world = World::new([server(1)]).answering(server(1), mac(1));
+    for second in 0..20 {
+        world.run(second * 400);
+        let now = world.now;
+        world.neighbours.proven(server(1), now, now);
+    }
+    assert_eq!(world.probes().len(), 1);
+    world.run(20 * 400 + 1_000);
+    assert!(world.probes().len() > 1, "checks have ended: it is asked again");
+}
+
+#[test]
+fn a_check_without_an_answer_has_the_server_asked_at_once_and_once() {
+    let mut world = World::new((1..=1_000).map(server)).answering(server(1), mac(1));
+    world.answers.extend((2..=1_000).map(|one| (server(one), mac(2))));
+    world.run(10_000);
+    world.answers.insert(server(1), mac(9));
+    world.seen.clear();
+    for _ in 0..3 {
+        world.neighbours.doubt(server(1), world.now);
+    }
+    world.run(10_300);
+    assert_eq!(world.reach(server(1)), reach(mac(9)));
+    let asked: Vec<_> = world.probes().into_iter().filter(|(_, probe)| probe.server == server(1)).collect();
+    assert_eq!(asked.iter().map(|(_, probe)| probe.mac).collect::<Vec<_>>(), [Some(mac(1)), None]);
+}
+
+#[test]
+fn a_check_that_began_before_the_hardware_address_changed_proves_nothing_of_the_new_one() {
+    let mut world = World::new([server(1)]).answering(server(1), mac(1));
+    world.run(5_000);
+    world.answers.clear();
+    world.neighbours.hear(server(1), ETH, mac(9), Evidence::Reply, at(5_000));
+    world.run(8_000);
+    assert_eq!(world.notices().last(), Some(&Notice::Silent));
+    world.neighbours.proven(server(1), at(4_900), at(8_000));
+    world.run(8_000);
+    assert_eq!(world.notices().last(), Some(&Notice::Silent));
+    world.neighbours.proven(server(1), at(7_900), at(8_000));
+    world.run(8_000);
+    assert_eq!(world.notices().last(), Some(&Notice::Back));
+}
+
+#[test]
 fn a_changed_hardware_address_is_in_use_within_a_second() {
     let mut world = World::new([server(1)]).answering(server(1), mac(1));
     world.run(10_000);
