@@ -1,7 +1,7 @@
 //! What checks take: a thousand servers, each asked once a second by the clients' road.
 
 use std::fmt::Write as _;
-use std::net::{Ipv6Addr, TcpListener};
+use std::net::{Ipv6Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,8 @@ use geminus_api::ServerState;
 use geminus_lab::balancer::{Balancer, Wanted};
 use geminus_lab::measure::Usage;
 use geminus_lab::site::{CLUSTER, Machine, Site};
+use rustix::net::sockopt::set_socket_linger;
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 
 use crate::control::resident_besides_tables;
@@ -24,6 +26,8 @@ const FIRST_PORT: u32 = 9000;
 /// How long the daemon is watched, and how long it may settle before.
 const WATCHED: Duration = Duration::from_secs(20);
 const SETTLE: Duration = Duration::from_secs(6);
+/// Bare connections to each server.
+const BARE: u32 = 10;
 /// How long every server may take to be up.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Checks of so short a time stand beside each other.
@@ -35,6 +39,8 @@ pub(crate) struct Figures {
     pub(crate) checked: Daemon,
     /// The same site, nobody checks.
     pub(crate) unchecked: Daemon,
+    /// Share of one core, per cent, of a loop that does no more than connect to each server once a second and reset.
+    pub(crate) bare: f64,
     /// Checks that came to the servers each second.
     pub(crate) per_second: f64,
     /// The most that came within 100 ms, as a multiple of their mean.
@@ -74,16 +80,19 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
     sleep(SETTLE);
     doors.forget();
     let checked = watch(&balancer)?;
-    let arrivals = doors.close();
+    let arrivals = doors.seen();
     balancer.stop()?;
     say("checks: a thousand each second");
+    let bare = bare(&site.dispatchers[0])?;
+    doors.close();
+    say("checks: bare connections");
     let per_second = arrivals.len() as f64 / WATCHED.as_secs_f64();
     ensure!(
         per_second >= f64::from(SERVERS) * 0.9,
         "{per_second} checks came each second of {SERVERS} that were to: {}",
         balancer.log()
     );
-    Ok(Figures { checked, unchecked, per_second, busiest: busiest(&arrivals) })
+    Ok(Figures { checked, unchecked, bare, per_second, busiest: busiest(&arrivals) })
 }
 
 /// What the running daemon takes.
@@ -94,6 +103,25 @@ fn watch(balancer: &Balancer) -> Result<Daemon> {
     let used = Usage::of(pid)?.cpu.saturating_sub(before.cpu);
     let cpu = used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
     Ok(Daemon { cpu, resident: resident_besides_tables(pid)? })
+}
+
+/// What the same connections take of a thread that makes one after the other and has nothing to find out.
+fn bare(node: &Machine) -> Result<f64> {
+    node.namespace.inside(|| {
+        let spent = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime));
+        let (before, begun) = (spent()?, Instant::now());
+        for number in 0..BARE * SERVERS {
+            let due = Duration::from_secs(1) / SERVERS * number;
+            sleep(due.saturating_sub(begun.elapsed()));
+            let server = number % SERVERS;
+            let port = u16::try_from(FIRST_PORT + server / PER_SERVICE)?;
+            let to: Ipv6Addr = server_address(server).parse()?;
+            let stream = TcpStream::connect((to, port)).context("a bare connection cannot be had")?;
+            set_socket_linger(&stream, Some(Duration::ZERO))?;
+        }
+        let used = spent()?.saturating_sub(before);
+        Ok(used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0)
+    })
 }
 
 /// Waits until every server has answered a check.
@@ -153,15 +181,18 @@ impl Doors {
     }
 
     /// When somebody came, in order.
-    fn close(self) -> Vec<Instant> {
+    fn seen(&self) -> Vec<Instant> {
+        let mut since = self.since.lock().expect("nobody panics with it").clone();
+        since.sort_unstable();
+        since
+    }
+
+    fn close(self) {
         self.shut.store(true, Ordering::Relaxed);
         for keeper in self.keepers {
             // A panic there has already been printed.
             let _ = keeper.join();
         }
-        let mut since = std::mem::take(&mut *self.since.lock().expect("nobody panics with it"));
-        since.sort_unstable();
-        since
     }
 }
 
