@@ -407,9 +407,25 @@ impl Director {
 
     /// Takes one input in.
     pub fn handle(&mut self, input: Input, now: Instant) {
-        if self.stopping {
-            return;
+        self.handle_all([input], now);
+    }
+
+    /// Hears what came at one moment, and makes of all of it together what it makes of one.
+    pub fn handle_all(&mut self, inputs: impl IntoIterator<Item = Input>, now: Instant) {
+        for input in inputs {
+            if self.stopping {
+                return;
+            }
+            let is_end = matches!(input, Input::Stop { .. });
+            self.take_in(input, now);
+            if is_end {
+                return;
+            }
         }
+        self.turn(now);
+    }
+
+    fn take_in(&mut self, input: Input, now: Instant) {
         match input {
             Input::Interfaces(all) => {
                 let changes = self.ports.replace(all);
@@ -454,9 +470,8 @@ impl Director {
             Input::AgentSecurity(what) => self.tell_bounded(EventKind::AgentSecurity, what, now),
             Input::Counted(counts) => self.counted(&counts, now),
             Input::TimeOfDay(time) => self.time_of_day(time),
-            Input::Stop { detach } => return self.stop(detach, now),
+            Input::Stop { detach } => self.stop(detach, now),
         }
-        self.turn(now);
     }
 
     /// Does what is due.

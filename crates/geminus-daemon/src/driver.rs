@@ -270,10 +270,9 @@ impl Driver {
     }
 
     fn hear_advisors(&mut self, first: Input) {
-        self.hear(first);
-        while let Some(input) = self.advisors.heard_by_now() {
-            self.hear(input);
-        }
+        let now = self.now();
+        let more = std::iter::from_fn(|| self.advisors.heard_by_now());
+        self.parts.director.handle_all(std::iter::once(first).chain(more), now);
     }
 
     /// Agents are heard as the site in force says.

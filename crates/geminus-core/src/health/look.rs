@@ -14,8 +14,12 @@ use crate::director::Instant;
 /// Time between two looks at a target that is down.
 pub const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// Time between two looks whether a server that is well keeps silent on ARP.
+/// Time between two looks whether a server that is well keeps silent on ARP, while they are not very many.
 pub const SILENCE_LOOK: Duration = Duration::from_secs(4);
+
+/// Each server and cluster address stretches that for everyone to this much at least: 125 looks a second are enough, and of
+/// 500 each still has its look in [`SILENCE_LOOK`].
+const SILENCE_EACH: Duration = Duration::from_millis(8);
 
 /// Time between two looks at a server of which several targets are down, at least.
 const LOOK_SPACING: Duration = Duration::from_millis(500);
@@ -61,6 +65,11 @@ pub struct Finding {
     pub now: Option<Diagnosis>,
 }
 
+/// How often each of so many spots is looked at for silence.
+fn silence_look(spots: usize) -> Duration {
+    SILENCE_LOOK.max(SILENCE_EACH * u32::try_from(spots).unwrap_or(u32::MAX))
+}
+
 /// Everything that is looked at.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
@@ -86,13 +95,14 @@ impl Looks {
         self.due.retain(|(_, spot)| wanted.contains_key(spot));
         let fresh = wanted.keys().filter(|spot| !self.looks.contains_key(spot)).count();
         let mut begun = 0;
+        let pause = silence_look(wanted.len());
         for (spot, target) in wanted {
             if let Some(look) = self.looks.get_mut(&spot) {
                 look.target = Arc::clone(target);
                 continue;
             }
             begun += 1;
-            let after = SILENCE_LOOK * begun / u32::try_from(fresh).unwrap_or(u32::MAX);
+            let after = pause * begun / u32::try_from(fresh).unwrap_or(u32::MAX);
             let due = together(now + after);
             let (target, failing, found) = (Arc::clone(target), Vec::new(), BTreeMap::new());
             let look = Look { target, due, failing, turn: 0, asked: None, found, doubted: false };
@@ -190,6 +200,7 @@ impl Looks {
         targets: impl Fn(TargetNumber) -> Option<&'a Arc<Target>>,
         now: Instant,
     ) -> Option<Question> {
+        let pause = silence_look(self.looks.len());
         loop {
             let &(_, spot) = self.due.first().filter(|(due, _)| *due <= now)?;
             let look = self.looks.get_mut(&spot)?;
@@ -205,7 +216,7 @@ impl Looks {
             let others = u32::try_from(look.failing.len()).unwrap_or(u32::MAX).max(1);
             let next = match failing {
                 Some(_) => now + (LOOK_AGAIN / others).max(LOOK_SPACING),
-                None => now + SILENCE_LOOK,
+                None => now + pause,
             };
             self.put_off(spot, next);
             return Some(question);

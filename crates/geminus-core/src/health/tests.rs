@@ -545,6 +545,26 @@ fn silence_on_arp_is_looked_at_every_few_seconds_and_spread() {
 }
 
 #[test]
+fn looks_at_very_many_servers_come_no_more_often_and_reach_each_of_them() {
+    let mut world = World::new(&shop(1_500));
+    for step in 1..=120 {
+        let asked = world.questions.len();
+        world.run(step * 200);
+        for question in world.questions.split_off(asked) {
+            let spot = Spot { server: question.1.target.server, by: question.1.by };
+            world.health.diagnosed(spot, Diagnosis::Nothing, world.now);
+            world.questions.push(question);
+        }
+    }
+    let of_each = world.questions.iter().fold(BTreeMap::new(), |mut of_each, (_, question)| {
+        *of_each.entry(question.target.server).or_insert(0) += 1;
+        of_each
+    });
+    assert_eq!(of_each.len(), 1_500);
+    assert!((2_000..=24 * 125 + 1_500).contains(&world.questions.len()), "{}", world.questions.len());
+}
+
+#[test]
 fn a_certificate_is_warned_of_once_a_day() {
     let mut world = World::new(&shop(1));
     world.otherwise = |_| Some((ms(1), Ok(Good { certificate: Some(13 * 24 * 3600) })));
