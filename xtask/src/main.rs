@@ -13,6 +13,7 @@ mod floors;
 mod fuzz;
 mod setup;
 mod sim;
+mod stolen;
 mod tally;
 mod workspace;
 

@@ -282,7 +282,7 @@ impl Health {
         let asked = watch.asked.take();
         let from = asked.map_or(now, |asked| asked.at);
         // Whoever asked did not run meanwhile, and looked too late.
-        let was_late = reading.took > watch.target.timeout + ANSWER_GRACE;
+        let was_late = watch.target.was_late(&reading);
         if was_late || self.cut_off || from < self.linked {
             return self.plan_next(number, asked, now);
         }

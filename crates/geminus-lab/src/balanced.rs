@@ -140,7 +140,12 @@ impl Balanced {
         let mut tally = self.come(Family::V4, count)?;
         tally.add(self.come(Family::V6, count)?);
         if let Some(first) = tally.lost.first() {
-            bail!("{} of {} visitors had no answer, the first: {first}", tally.lost.len(), 2 * count);
+            let lost = tally.lost.len();
+            bail!(
+                "{lost} of {} visitors had no answer, the first: {first}; the daemon's log:\n{}",
+                2 * count,
+                self.balancer.log()
+            );
         }
         Ok(tally)
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::watch::ANSWER_GRACE;
 use crate::model::{Advisor, Protocol};
 
 /// What is checked: equal targets are checked once, however many services have them.
@@ -23,6 +24,23 @@ pub struct Target {
     pub connect: Duration,
     /// How long all of it may take.
     pub timeout: Duration,
+}
+
+/// Whoever asks looks at a handshake's end no later than this after it. Later, it did not run at the time, and an answer that
+/// waits to be seen would be taken for none.
+const LOOKED_LATE: Duration = Duration::from_millis(100);
+
+impl Target {
+    /// Whether whoever asked did not run meanwhile, and looked too late to know.
+    pub(super) fn was_late(&self, reading: &Reading) -> bool {
+        let most = match &reading.outcome {
+            Err(Fault { kind: FaultKind::ConnectTimeout, .. }) => {
+                self.connect.min(self.timeout) + LOOKED_LATE
+            }
+            _ => self.timeout + ANSWER_GRACE,
+        };
+        reading.took > most
+    }
 }
 
 /// One check to be made.

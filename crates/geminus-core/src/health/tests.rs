@@ -372,6 +372,20 @@ fn a_check_that_was_looked_at_too_late_or_could_not_be_made_says_nothing() {
 }
 
 #[test]
+fn a_handshake_whose_end_was_looked_at_too_late_says_nothing() {
+    fn silent_for(took: u64) -> Answer {
+        Some((ms(took), Err(Fault { kind: FaultKind::ConnectTimeout, words: String::new() })))
+    }
+    // A handshake has 300 ms, and whoever looks 100 ms more.
+    let mut world = World::new(&shop(2));
+    world.run(5_000);
+    world.set(1, |_| silent_for(401));
+    world.set(2, |_| silent_for(400));
+    world.run(60_000);
+    assert_eq!(world.states(), [State::Up, State::Down]);
+}
+
+#[test]
 fn a_server_that_was_down_in_the_last_run_begins_down_and_is_asked_at_once() {
     let site = shop(2);
     let cluster = &site.clusters[0];
