@@ -251,8 +251,8 @@ pub(super) fn finding_words(found: Diagnosis, by: IpAddr) -> String {
     let what = match found {
         Diagnosis::Nothing => return format!("{word} for {by}"),
         Diagnosis::NoAddress => format!(
-            "the host takes nothing for {by}: the address is not on lo, or rp_filter or a firewall drops it; \
-             run geminus host setup --address {by} there"
+            "the host takes nothing for {by}: the address is not on lo, rp_filter or a firewall drops it, or no \
+             route leads back (geminus host check there says which); run geminus host setup --address {by} there"
         ),
         Diagnosis::NotBound => format!(
             "the service does not listen on {by}: bind it to that address or to every address; \

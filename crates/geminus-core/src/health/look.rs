@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::watch::together;
+use super::watch::{TOGETHER_CALM, together};
 use super::{Diagnosis, Question, Target, TargetNumber};
 use crate::director::Instant;
 
@@ -103,7 +103,7 @@ impl Looks {
             }
             begun += 1;
             let after = pause * begun / u32::try_from(fresh).unwrap_or(u32::MAX);
-            let due = together(now + after);
+            let due = together(now + after, TOGETHER_CALM);
             let (target, failing, found) = (Arc::clone(target), Vec::new(), BTreeMap::new());
             let look = Look { target, due, failing, turn: 0, asked: None, found, doubted: false };
             self.looks.insert(spot, look);
@@ -240,7 +240,7 @@ impl Looks {
     fn put_off(&mut self, spot: Spot, due: Instant) {
         if let Some(look) = self.looks.get_mut(&spot) {
             self.due.remove(&(look.due, spot));
-            look.due = together(due);
+            look.due = together(due, TOGETHER_CALM);
             self.due.insert((look.due, spot));
         }
     }

@@ -124,7 +124,7 @@ pub enum Diagnosis {
     /// Nothing: silent on ARP, and what failed is not the set-up.
     Nothing,
     /// The host answers the plain way but takes nothing for the cluster address: it is not on `lo`, or its packets are
-    /// filtered (`rp_filter`, a firewall).
+    /// filtered (`rp_filter`, a firewall), or no route leads back from it.
     NoAddress,
     /// The host takes packets for the cluster address, but the service listens on other addresses only.
     NotBound,

@@ -257,7 +257,7 @@ fn a_thousand_targets_are_asked_evenly_from_the_first_second_on() {
     assert!(most <= mean * 106 / 100, "{most} of {mean}");
     for times in world.asked().values() {
         for pair in times.windows(2) {
-            assert!((895..=1_005).contains(&(pair[1] - pair[0])), "{pair:?}");
+            assert!((890..=1_010).contains(&(pair[1] - pair[0])), "{pair:?}");
         }
     }
 }

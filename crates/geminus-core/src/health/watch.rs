@@ -62,9 +62,15 @@ pub(super) struct Watch {
 /// are.
 const TOGETHER: Duration = Duration::from_millis(5);
 
-/// The first moment not before this one at which anybody is asked.
-pub(super) fn together(due: Instant) -> Instant {
-    let turn = TOGETHER.as_nanos();
+/// The same where nothing is in a hurry. A multiple of [`TOGETHER`]: both are asked in one turn.
+pub(super) const TOGETHER_CALM: Duration = Duration::from_millis(10);
+
+/// An interval that has so many of them or more is in no hurry.
+const CALM_TURNS: u32 = 100;
+
+/// The first moment not before this one at which anybody is asked, of turns that are so far apart.
+pub(super) fn together(due: Instant, turn: Duration) -> Instant {
+    let turn = turn.as_nanos();
     let turns = due.elapsed().as_nanos().div_ceil(turn);
     Instant::from_start(Duration::from_nanos(u64::try_from(turns * turn).unwrap_or(u64::MAX)))
 }
@@ -80,6 +86,11 @@ impl Pace {
     /// The time between two points of the grid.
     pub(super) fn period(&self) -> Duration {
         self.interval * GRID_PERCENT / 100
+    }
+
+    /// How far apart the moments are at which it is asked while it is settled.
+    fn turn(&self) -> Duration {
+        if self.interval >= TOGETHER_CALM * CALM_TURNS { TOGETHER_CALM } else { TOGETHER }
     }
 }
 
@@ -102,7 +113,7 @@ impl Watch {
             turn: 0,
             rounds: 0,
             asked: None,
-            due: together(origin),
+            due: together(origin, pace.turn()),
             latency: None,
             fault: None,
             own_faults: 0,
@@ -148,14 +159,16 @@ impl Watch {
 
     /// When it is asked again. `chance` is any number.
     pub(super) fn settle(&mut self, asked: Option<Asked>, chance: u64, now: Instant) {
-        let due = match asked {
+        self.due = match asked {
             Some(asked) if self.judge.is_moving(&self.bounds) => {
                 let early = part(self.fast_interval / 10, chance);
-                now.max(asked.at + (self.fast_interval - early))
+                together(now.max(asked.at + (self.fast_interval - early)), TOGETHER)
             }
-            _ => self.next_point(now) + part(self.interval * (100 - GRID_PERCENT) / 100, chance),
+            _ => {
+                let late = part(self.interval * (100 - GRID_PERCENT) / 100, chance);
+                together(self.next_point(now) + late, self.pace().turn())
+            }
         };
-        self.due = together(due);
     }
 
     /// Whether the moment it was due at is so long ago that whoever asks did not run.
