@@ -194,6 +194,8 @@ pub fn wipe(tables: &(impl Tables + Sources), sizes: &Sizes, now: u32) {
             timeout.store(0);
         }
     }
+    // A tick later: of ways that are equally old every newcomer takes the same one.
+    let now = now.wrapping_add(1);
     for memory in Memory::ALL {
         fill(tables, sizes, memory, State::First, now);
     }
@@ -282,5 +284,51 @@ fn each_word<T: Tables>(tables: &T, sizes: &Sizes, mut each: impl FnMut(&'static
     for at in 0..sizes.tuples {
         let words = tables.tuple(at).into_iter();
         say("tuples", at, &mut words.flat_map(|tuple| tuple.addresses.iter().chain([&tuple.ports])));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use geminus_packet::flow::Timeouts;
+    use geminus_packet::tables::Ticks;
+
+    use super::*;
+    use crate::ground;
+    use crate::stage::{HostHome, Stage};
+
+    #[test]
+    fn what_was_claimed_in_the_tick_of_the_wipe_is_free_again() {
+        let sizes = ground::sizes(&ground::site(), 1, 1);
+        let stage = Stage::new(HostHome::new(&sizes, Ticks(1_000_000)), &sizes);
+        let (tables, now) = (&stage.home.tables, 1_000_000);
+        for memory in Memory::ALL {
+            claim_all(tables, &sizes, memory, now);
+        }
+        wipe(tables, &sizes, now);
+        for memory in Memory::ALL {
+            for number in 0..memory.buckets(&sizes) {
+                let bucket = memory.bucket(tables, number).expect("the table has it");
+                let entry = |way| Entry {
+                    tag: Tag(way << 50),
+                    server: 1,
+                    generation: 0,
+                    state: State::First,
+                    pinned: 0,
+                };
+                for way in 1..=WAYS as u64 {
+                    bucket.remember(&entry(way), now, &Forever, false);
+                }
+                assert_eq!((0..WAYS).filter(|&way| bucket.way(way).is_some()).count(), WAYS);
+            }
+        }
+    }
+
+    /// Nothing ever expires.
+    struct Forever;
+
+    impl Timeouts for Forever {
+        fn timeout(&self, _: u8) -> u32 {
+            u32::MAX
+        }
     }
 }
