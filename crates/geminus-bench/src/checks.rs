@@ -30,6 +30,8 @@ const SETTLE: Duration = Duration::from_secs(6);
 const BARE: u32 = 10;
 /// How long every server may take to be up.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long whoever watches sleeps at a time.
+const NAP: Duration = Duration::from_millis(20);
 /// Checks of so short a time stand beside each other.
 const SLOT: Duration = Duration::from_millis(100);
 
@@ -45,6 +47,8 @@ pub(crate) struct Figures {
     pub(crate) per_second: f64,
     /// The most that came within 100 ms, as a multiple of their mean.
     pub(crate) busiest: f64,
+    /// The longest that a thread which only sleeps overslept meanwhile: so long the machine itself stood still, milliseconds.
+    pub(crate) stood_still: f64,
 }
 
 /// A daemon that has nothing else to do.
@@ -70,7 +74,7 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
 
     balancer.write(&configuration(&site, "{ none = true }"))?;
     balancer.start()?;
-    let unchecked = watch(&balancer)?;
+    let (unchecked, _) = watch(&balancer)?;
     balancer.stop()?;
     say("checks: without");
 
@@ -79,7 +83,7 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
     all_up(&balancer)?;
     sleep(SETTLE);
     doors.forget();
-    let checked = watch(&balancer)?;
+    let (checked, stood_still) = watch(&balancer)?;
     let arrivals = doors.seen();
     balancer.stop()?;
     say("checks: a thousand each second");
@@ -92,17 +96,23 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
         "{per_second} checks came each second of {SERVERS} that were to: {}",
         balancer.log()
     );
-    Ok(Figures { checked, unchecked, bare, per_second, busiest: busiest(&arrivals) })
+    let stood_still = stood_still.as_secs_f64() * 1e3;
+    Ok(Figures { checked, unchecked, bare, per_second, busiest: busiest(&arrivals), stood_still })
 }
 
-/// What the running daemon takes.
-fn watch(balancer: &Balancer) -> Result<Daemon> {
+/// What the running daemon takes, and the longest that the machine itself stood still meanwhile.
+fn watch(balancer: &Balancer) -> Result<(Daemon, Duration)> {
     let pid = balancer.process()?.pid();
     let (before, begun) = (Usage::of(pid)?, Instant::now());
-    sleep(WATCHED);
+    let mut stood_still = Duration::ZERO;
+    while begun.elapsed() < WATCHED {
+        let asleep = Instant::now();
+        sleep(NAP);
+        stood_still = stood_still.max(asleep.elapsed().saturating_sub(NAP));
+    }
     let used = Usage::of(pid)?.cpu.saturating_sub(before.cpu);
     let cpu = used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
-    Ok(Daemon { cpu, resident: resident_besides_tables(pid)? })
+    Ok((Daemon { cpu, resident: resident_besides_tables(pid)? }, stood_still))
 }
 
 /// What the same connections take of a thread that makes one after the other and has nothing to find out.

@@ -381,7 +381,11 @@ fn of_checks(figures: &checks::Figures) -> [Promise; 3] {
             1.5,
             figures.busiest,
             "times the mean",
-            format!("{} checks a second", short(figures.per_second)),
+            format!(
+                "{} checks a second; the machine itself stood still for {} ms at most",
+                short(figures.per_second),
+                short(figures.stood_still)
+            ),
         ),
     ]
 }
