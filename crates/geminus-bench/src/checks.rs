@@ -45,6 +45,8 @@ pub(crate) struct Figures {
     pub(crate) bare: f64,
     /// Checks that came to the servers each second.
     pub(crate) per_second: f64,
+    /// Checks that were to come and did not, per cent.
+    pub(crate) missing: f64,
     /// The most that came within 100 ms, as a multiple of their mean.
     pub(crate) busiest: f64,
     /// The longest that a thread which only sleeps overslept meanwhile: so long the machine itself stood still, milliseconds.
@@ -91,13 +93,9 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
     doors.close();
     say("checks: bare connections");
     let per_second = arrivals.len() as f64 / WATCHED.as_secs_f64();
-    ensure!(
-        per_second >= f64::from(SERVERS) * 0.9,
-        "{per_second} checks came each second of {SERVERS} that were to: {}",
-        balancer.log()
-    );
+    let missing = (1.0 - per_second / f64::from(SERVERS)).max(0.0) * 100.0;
     let stood_still = stood_still.as_secs_f64() * 1e3;
-    Ok(Figures { checked, unchecked, bare, per_second, busiest: busiest(&arrivals), stood_still })
+    Ok(Figures { checked, unchecked, bare, per_second, missing, busiest: busiest(&arrivals), stood_still })
 }
 
 /// What the running daemon takes, and the longest that the machine itself stood still meanwhile.

@@ -83,12 +83,27 @@ fn main() -> ExitCode {
 }
 
 fn measure(arguments: &Arguments) -> Result<()> {
+    let mut report = Report::new(Machine::look()?);
+    let measured = each_part(arguments, &mut report);
+    // What was measured before a part failed took minutes.
+    print!("{}", report.for_terminal());
+    if let Some(file) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    measured?;
+    if let Some(file) = &arguments.write {
+        fs::write(file, report.page()).with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(())
+}
+
+fn each_part(arguments: &Arguments, report: &mut Report) -> Result<()> {
     let wanted = |part| match (arguments.quick || !arguments.only.is_empty(), arguments.part.as_slice()) {
         (true, _) => part == Part::Packet,
         (false, []) => true,
         (false, parts) => parts.contains(&part),
     };
-    let mut report = Report::new(Machine::look()?);
     let cpu = arguments.cpu.unwrap_or(report.machine.cpus.saturating_sub(1));
     if wanted(Part::Packet) {
         let effort = effort(arguments);
@@ -104,14 +119,6 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     if wanted(Part::Checks) {
         report.checks = Some(first(None, || checks::measure(&arguments.geminus, tell))?);
-    }
-    print!("{}", report.for_terminal());
-    if let Some(file) = &arguments.write {
-        fs::write(file, report.page()).with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    if let Some(file) = &arguments.json {
-        let text = serde_json::to_string_pretty(&report)?;
-        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }
