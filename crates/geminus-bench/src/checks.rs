@@ -38,9 +38,9 @@ const SLOT: Duration = Duration::from_millis(100);
 /// What checks of a thousand servers take.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Figures {
-    pub(crate) checked: Daemon,
+    pub(crate) checked: Taken,
     /// The same site, nobody checks.
-    pub(crate) unchecked: Daemon,
+    pub(crate) unchecked: Taken,
     /// Share of one core, per cent, of a loop that does no more than connect to each server once a second and reset.
     pub(crate) bare: f64,
     /// Checks that came to the servers each second.
@@ -53,9 +53,9 @@ pub(crate) struct Figures {
     pub(crate) stood_still: f64,
 }
 
-/// A daemon that has nothing else to do.
+/// What a daemon takes that has nothing else to do.
 #[derive(Debug, Clone, Copy, Serialize)]
-pub(crate) struct Daemon {
+pub(crate) struct Taken {
     /// Share of one core, per cent.
     pub(crate) cpu: f64,
     /// Resident memory besides tables, bytes.
@@ -99,7 +99,7 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
 }
 
 /// What the running daemon takes, and the longest that the machine itself stood still meanwhile.
-fn watch(balancer: &Balancer) -> Result<(Daemon, Duration)> {
+fn watch(balancer: &Balancer) -> Result<(Taken, Duration)> {
     let pid = balancer.process()?.pid();
     let (before, begun) = (Usage::of(pid)?, Instant::now());
     let mut stood_still = Duration::ZERO;
@@ -110,7 +110,7 @@ fn watch(balancer: &Balancer) -> Result<(Daemon, Duration)> {
     }
     let used = Usage::of(pid)?.cpu.saturating_sub(before.cpu);
     let cpu = used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
-    Ok((Daemon { cpu, resident: resident_besides_tables(pid)? }, stood_still))
+    Ok((Taken { cpu, resident: resident_besides_tables(pid)? }, stood_still))
 }
 
 /// What the same connections take of a thread that makes one after the other and has nothing to find out.

@@ -15,6 +15,7 @@ use geminus_lab::site::Site;
 use geminus_lab::traffic::probe;
 use serde::Serialize;
 
+use crate::checks::Taken;
 use crate::figure::{Spread, spread};
 
 /// Clusters and servers of the large site.
@@ -50,10 +51,10 @@ pub(crate) struct Figures {
     pub(crate) reload: Spread,
     /// Resident memory of the large site's daemon besides tables, bytes.
     pub(crate) large_resident: u64,
-    /// Share of one core that the small site's idle daemon takes, per cent.
-    pub(crate) idle_cpu: f64,
-    /// Its resident memory besides tables, bytes.
-    pub(crate) idle_resident: u64,
+    /// The small site's daemon while nothing is asked of it and it checks nobody.
+    pub(crate) idle: Taken,
+    /// The same while it checks its three servers twice a second, as it does by default.
+    pub(crate) checking: Taken,
     pub(crate) upheaval: Upheaval,
 }
 
@@ -105,7 +106,8 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
     let file = large_site(1).len() as u64;
     drop(daemon);
     drop(large);
-    let (idle_cpu, idle_resident) = idle(binary).context("an idle daemon")?;
+    let idle = |keys| watched(binary, keys).context("an idle daemon");
+    let (idle, checking) = (idle("check = { none = true }")?, idle("")?);
     say("control plane: idle");
     let upheaval = upheaval(binary).context("restarts and reloads under load")?;
     let weight = weights;
@@ -117,8 +119,8 @@ pub(crate) fn measure(binary: &Path, say: impl Fn(&str)) -> Result<Figures> {
         weight,
         reload,
         large_resident,
-        idle_cpu,
-        idle_resident,
+        idle,
+        checking,
         upheaval,
     })
 }
@@ -203,16 +205,20 @@ impl Large {
     }
 }
 
-/// The small site, left alone: per cent of a core and bytes besides tables.
-fn idle(binary: &Path) -> Result<(f64, u64)> {
+/// The small site with such keys of its services, left alone.
+fn watched(binary: &Path, keys: &str) -> Result<Taken> {
     let mut balanced = Balanced::prepare_with(binary, 3)?;
+    balanced.wanted.keys = keys.to_owned();
+    balanced.wanted.udp_keys = keys.to_owned();
+    balanced.balancer.configure(&balanced.wanted)?;
     balanced.balancer.start()?;
     let pid = balanced.balancer.process()?.pid();
     sleep(SETTLE);
     let (before, begun) = (Usage::of(pid)?, Instant::now());
     sleep(IDLE);
     let used = Usage::of(pid)?.cpu.saturating_sub(before.cpu);
-    Ok((used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0, resident_besides_tables(pid)?))
+    let cpu = used.as_secs_f64() / begun.elapsed().as_secs_f64() * 100.0;
+    Ok(Taken { cpu, resident: resident_besides_tables(pid)? })
 }
 
 /// Restarts and reloads while numbered packets pass.

@@ -298,7 +298,7 @@ fn of_line(rows: &[line::Row]) -> Promise {
     }
 }
 
-fn of_control(control: &Figures) -> [Promise; 6] {
+fn of_control(control: &Figures) -> [Promise; 8] {
     let of = |what: &str, most: f64, measured: crate::figure::Spread| Promise {
         what: what.into(),
         most,
@@ -321,20 +321,10 @@ fn of_control(control: &Figures) -> [Promise; 6] {
             )
         },
         of("a one-server change (`geminus weight`)", 100.0, control.weight),
-        Promise {
-            what: "the daemon, idle: CPU".into(),
-            most: 0.3,
-            measured: control.idle_cpu,
-            unit: "% of a core",
-            beside: "of 20 s".into(),
-        },
-        Promise {
-            what: "the daemon, idle: resident besides tables".into(),
-            most: 20.0,
-            measured: mebibytes(control.idle_resident),
-            unit: "MiB",
-            beside: "after 25 s".into(),
-        },
+        cpu("the daemon, idle, without checks", 0.3, control.idle),
+        resident("the daemon, idle, without checks", 20.0, control.idle),
+        cpu("the daemon while it checks three servers twice a second", 1.0, control.checking),
+        resident("the daemon while it checks three servers twice a second", 32.0, control.checking),
         Promise {
             what: format!(
                 "packets lost in {} restarts and {} reloads",
@@ -346,6 +336,26 @@ fn of_control(control: &Figures) -> [Promise; 6] {
             beside: format!("of {}", control.upheaval.sent),
         },
     ]
+}
+
+fn cpu(what: &str, most: f64, daemon: checks::Taken) -> Promise {
+    Promise {
+        what: format!("{what}: CPU"),
+        most,
+        measured: daemon.cpu,
+        unit: "% of a core",
+        beside: "of 20 s".into(),
+    }
+}
+
+fn resident(what: &str, most: f64, daemon: checks::Taken) -> Promise {
+    Promise {
+        what: format!("{what}: resident besides tables"),
+        most,
+        measured: mebibytes(daemon.resident),
+        unit: "MiB",
+        beside: "after 25 s".into(),
+    }
 }
 
 fn of_checks(figures: &checks::Figures) -> [Promise; 4] {
