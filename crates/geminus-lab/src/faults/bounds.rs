@@ -129,9 +129,6 @@ pub const EMPTY_TOLD: Bound = ms(2000.0, 6000.0);
 pub const RELEASED: Bound = ms(100.0, 1000.0);
 /// Changes of a server that comes and goes, in half a minute after its third.
 pub const CALM_CHANGES: Bound = at_most("changes", 1.0, 1.0);
-/// Connections lost because checks fail one after the other, or are good again so, while every server is well: until a pool
-/// panics, and once it is calm, those of the servers that are down at that moment.
-pub const LOST_TO_BLINDNESS: Bound = at_most("connections", 0.0, 250.0);
 /// From the moment when no check has an answer any more to what says so.
 pub const ALARM_OF_CHECKS: Bound = ms(3000.0, 8000.0);
 /// Servers that are told of, or change, although nothing happened to them.

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result};
 
-use crate::faults::bounds::Bound;
 use crate::faults::ground::Ground;
 use crate::faults::strain::Group;
 use crate::faults::ward::{Met, Ward, since};
@@ -40,8 +39,8 @@ pub(super) fn all_fail(ground: &Ground) -> Result<Vec<Figure>> {
         figure("servers told of one by one", single, bounds::TOLD_SINGLY),
         told("heard again after the cut has healed, ms", heard),
     ];
-    figures.extend(unharmed("cut: ", &met_silence, bounds::LOST_TO_BLINDNESS));
-    figures.extend(unharmed("healed: ", &met_return, bounds::LOST_TO_BLINDNESS));
+    figures.extend(unharmed("cut: ", &met_silence));
+    figures.extend(unharmed("healed: ", &met_return));
     Ok(figures)
 }
 
@@ -76,7 +75,7 @@ fn thread_stopped(ground: &Ground) -> Result<Vec<Figure>> {
         told("thread frozen: heard again after it goes on, ms", back),
         figure("thread frozen: a server that is killed afterwards is found down", found, bounds::OUT_DEFAULT),
     ];
-    figures.extend(unharmed("thread frozen: ", &met, bounds::LOST));
+    figures.extend(unharmed("thread frozen: ", &met));
     Ok(figures)
 }
 
@@ -116,7 +115,7 @@ fn programs_stopped(ground: &Ground) -> Result<Vec<Figure>> {
         told("programs stopped: at once, of three servers", most),
         figure("programs stopped: left over", left, bounds::LEFT_OVER),
     ];
-    figures.extend(unharmed("programs stopped: ", &met, bounds::LOST_TO_BLINDNESS));
+    figures.extend(unharmed("programs stopped: ", &met));
     Ok(figures)
 }
 
@@ -147,10 +146,14 @@ fn running(program: &str) -> Result<usize> {
 }
 
 /// Clients meet nothing of it.
-fn unharmed(name: &str, met: &Met, lost: Bound) -> [Figure; 3] {
+fn unharmed(name: &str, met: &Met) -> [Figure; 3] {
     let visits = met.visits.answered() + met.visits.lost.len() as u64;
     [
-        figure(format!("{name}connections lost of {}", met.crowd.connections), met.crowd.lost.len(), lost),
+        figure(
+            format!("{name}connections lost of {}", met.crowd.connections),
+            met.crowd.lost.len(),
+            bounds::LOST,
+        ),
         figure(format!("{name}new connections failed of {visits}"), met.visits.lost.len(), bounds::LOST),
         figure(format!("{name}packets lost of {}", met.packets()), met.lost_packets(), bounds::LOST_PACKETS),
     ]
