@@ -253,8 +253,13 @@ fn of_packet(row: &packet::Row) -> Option<Promise> {
         most: row.target? as f64,
         measured: row.net.min,
         unit: "ns",
-        beside: format!("{} ns", short(row.net.median)),
+        beside: format!("{} ns{}", short(row.net.median), unquiet(row)),
     })
+}
+
+/// A least that no quiet moment gave is not one.
+fn unquiet(row: &packet::Row) -> &'static str {
+    if row.quiet == 0 { "; never quiet" } else { "" }
 }
 
 /// Nanoseconds that a service pays for the lighter of two candidates.
@@ -269,7 +274,12 @@ fn of_least(rows: &[packet::Row]) -> Option<Promise> {
         most: CHOICE,
         measured: over.min,
         unit: "ns",
-        beside: format!("{} ns; {:.2} times hash", short(over.median), least.net.min / hash.net.min),
+        beside: format!(
+            "{} ns; {:.2} times hash{}",
+            short(over.median),
+            least.net.min / hash.net.min,
+            if hash.quiet == 0 { unquiet(hash) } else { unquiet(least) }
+        ),
     })
 }
 
@@ -464,7 +474,9 @@ the header bytes afresh (source address and port from a flow counter), enters th
 function of its own, so that control returns, and counts what came back. The empty program stands in the same slot and is
 fed the same frames, batch by batch in turn: net is gross less empty, least less least, median less median. Batches are of
 65 536 packets (16 384 where flows begin in an emptied table), 60 per path, spread over six passes through all paths; the
-first batch of each pass warms up and does not count. Flows come in an order that has nothing to do with the table's: at 1 Mi
+first batch of each pass warms up and does not count. A batch is *quiet* when the empty program is at its fastest (10 %) just
+before and just after it; paths that have fewer than three such batches after the passes have single ones more, for four
+minutes at most, and a path without any is marked *never quiet*. Flows come in an order that has nothing to do with the table's: at 1 Mi
 flows a packet's bucket was last touched a million packets ago. Before anything is timed, one output of each path is compared
 byte for byte with what it has to be; while it is timed, every XDP action and every reason counter is. The kernel gives whole
 nanoseconds. The second yardstick reads one cache line out of as many as a flow table of 2 Mi slots has, another for each
