@@ -126,6 +126,7 @@ const TABLE: &[Row] = &[
             ("blake3", "the digest that names the running configuration"),
             ("h2", "HTTP/2, with every bound that a hostile server makes necessary"),
             ("http", "the request that `h2` takes"),
+            ("jiff", "the time of day where the machine stands"),
             ("libc", "constants of packet sockets and netlink"),
             ("netlink-packet-core", "netlink's message framing"),
             (

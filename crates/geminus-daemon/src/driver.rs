@@ -26,7 +26,7 @@ use crate::control::{Answer, EVENTS_BEHIND, Question};
 use crate::error::RunError;
 use crate::explain::explain;
 use crate::hooks::{Hooks, Occasion};
-use crate::kernel::{Heard, LinkSocket, Lookups, Netlink, give_memory_back};
+use crate::kernel::{Heard, LinkSocket, Lookups, Netlink, Wall, give_memory_back, time_of_day};
 use crate::pair::{self, Pair};
 use crate::plane::Plane;
 use crate::status::{self, Process};
@@ -167,6 +167,9 @@ impl Driver {
         mut questions: mpsc::Receiver<Question>,
     ) -> Result<(Plane, bool), RunError> {
         let mut signals = Signals::listen()?;
+        let mut wall =
+            Wall::new().map_err(|error| RunError::Kernel { what: "the clock on the wall", error })?;
+        self.hear(Input::TimeOfDay(time_of_day()));
         let beat = self.supervisor.watchdog();
         let mut watchdog = interval(beat.unwrap_or(Duration::from_secs(3600)));
         watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -184,6 +187,7 @@ impl Driver {
                 () = self.parts.link_socket.readable() => self.hear_frames(),
                 () = self.parts.netlink.readable() => self.hear_netlink(),
                 heard = pair::heard(&mut self.parts.pair) => self.hear_pair(heard)?,
+                time = wall.next() => self.hear(Input::TimeOfDay(time)),
                 input = self.parts.agents.heard() => self.hear(input),
                 input = self.advisors.heard() => self.hear_advisors(input),
                 failure = self.hooks.ended() => {
@@ -211,6 +215,9 @@ impl Driver {
             self.hear_frames();
             self.hear_netlink();
             self.hear_agents();
+            if let Some(first) = self.advisors.heard_by_now() {
+                self.hear_advisors(first);
+            }
             let now = self.now();
             self.parts.director.handle_timeout(now);
         }

@@ -58,7 +58,11 @@ impl Director {
                 let unit = manager.unit(&readings);
                 let mut weights = HashMap::new();
                 for one in &readings {
-                    let Some(weight) = last.server(one.identity).weight else { continue };
+                    let ruling = last.server(one.identity);
+                    // A weight that was not yet whole is nobody's finding, and a fixed one is the configuration's.
+                    let Some(weight) = ruling.weight.filter(|_| !ruling.slowed && !one.fixed) else {
+                        continue;
+                    };
                     manager.remember(one.identity, one.configured, weight, unit);
                     weights.insert(one.identity, Managed { weight, of: one.configured });
                 }
@@ -167,8 +171,13 @@ impl Sources<'_> {
 /// Whether it gets as much as its weight says: one that starts slowly gets less, and is compared with nobody.
 fn is_serving(member: &Member) -> bool {
     let served = match member.state {
-        ServerState::Up | ServerState::Checking | ServerState::Unchecked | ServerState::Panic => true,
-        ServerState::Down | ServerState::Resting | ServerState::Drained | ServerState::Released => false,
+        ServerState::Up | ServerState::Checking | ServerState::Unchecked => true,
+        // Who is down and gets flows all the same looks idle, and must not get more of them.
+        ServerState::Panic
+        | ServerState::Down
+        | ServerState::Resting
+        | ServerState::Drained
+        | ServerState::Released => false,
     };
     served && member.slow_start().is_none()
 }

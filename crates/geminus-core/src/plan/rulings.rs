@@ -13,8 +13,12 @@ pub struct Ruling {
     pub weight: Option<u16>,
     /// It is down, and this becomes of its flows.
     pub down: Option<OnDown>,
-    /// No new flows for now: maintenance, or its agent said that it is about to stop.
-    pub resting: bool,
+    /// No new flows for now: it is in maintenance.
+    pub maintenance: bool,
+    /// No new flows for now: its agent said that it is about to stop.
+    pub leaving: bool,
+    /// The weight is not yet all that it is to have: it starts slowly.
+    pub slowed: bool,
     /// It is drained, and that it has no flow left was told.
     pub emptied: bool,
 }
@@ -22,8 +26,10 @@ pub struct Ruling {
 impl Ruling {
     const WEIGHTED: u64 = 1 << 16;
     const DOWN_SHIFT: u32 = 17;
-    const RESTING: u64 = 1 << 19;
+    const MAINTENANCE: u64 = 1 << 19;
     const EMPTIED: u64 = 1 << 20;
+    const LEAVING: u64 = 1 << 21;
+    const SLOWED: u64 = 1 << 22;
 
     /// As it stands in a server entry's `ruling` word, below the end of a drain ([`Override::UNTIL`]).
     pub(super) fn to_word(self) -> u64 {
@@ -34,9 +40,14 @@ impl Ruling {
             Some(OnDown::Keep) => 2,
             Some(OnDown::Reset) => 3,
         };
-        let resting = if self.resting { Self::RESTING } else { 0 };
-        let emptied = if self.emptied { Self::EMPTIED } else { 0 };
-        weight | down << Self::DOWN_SHIFT | resting | emptied
+        let marks = [
+            (self.maintenance, Self::MAINTENANCE),
+            (self.leaving, Self::LEAVING),
+            (self.slowed, Self::SLOWED),
+            (self.emptied, Self::EMPTIED),
+        ];
+        let marks: u64 = marks.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mark)| mark).sum();
+        weight | down << Self::DOWN_SHIFT | marks
     }
 
     pub(super) fn from_word(word: u64) -> Self {
@@ -47,7 +58,20 @@ impl Ruling {
             _ => Some(OnDown::Reset),
         };
         let weight = (word & Self::WEIGHTED != 0).then_some(word as u16);
-        Self { weight, down, resting: word & Self::RESTING != 0, emptied: word & Self::EMPTIED != 0 }
+        let has = |mark| word & mark != 0;
+        Self {
+            weight,
+            down,
+            maintenance: has(Self::MAINTENANCE),
+            leaving: has(Self::LEAVING),
+            slowed: has(Self::SLOWED),
+            emptied: has(Self::EMPTIED),
+        }
+    }
+
+    /// Whether it gets no new flows for now, though it is well.
+    pub fn is_resting(self) -> bool {
+        self.maintenance || self.leaving
     }
 
     /// Whether the flows that the server had are given up.
@@ -57,7 +81,7 @@ impl Ruling {
 
     /// The weight in force, with what the operator wants. 0: no new flows.
     pub fn weight_of(&self, server: &Server, wish: Override) -> u16 {
-        if self.down.is_some() || self.resting || wish.drained {
+        if self.down.is_some() || self.is_resting() || wish.drained {
             return 0;
         }
         self.weight.unwrap_or_else(|| wish.weight_of(server))
@@ -123,8 +147,9 @@ mod tests {
     fn a_ruling_comes_out_of_its_word_as_it_went_in() {
         for weight in [None, Some(0), Some(1), Some(1000), Some(u16::MAX)] {
             for down in [None, Some(OnDown::Rehash), Some(OnDown::Keep), Some(OnDown::Reset)] {
-                for (resting, emptied) in [(false, false), (false, true), (true, false), (true, true)] {
-                    let ruling = Ruling { weight, down, resting, emptied };
+                for marks in 0..16 {
+                    let [maintenance, leaving, slowed, emptied] = [1, 2, 4, 8].map(|mark| marks & mark != 0);
+                    let ruling = Ruling { weight, down, maintenance, leaving, slowed, emptied };
                     assert_eq!(Ruling::from_word(ruling.to_word()), ruling);
                     assert_eq!(ruling.to_word() & Override::UNTIL, 0, "the end of a drain has its own bits");
                 }

@@ -16,12 +16,9 @@ impl Fleet {
         for roster in &mut fleet.rosters {
             let pool = last.pool(roster.identity);
             roster.in_force = if usize::from(pool) < roster.pools.len() { pool } else { 0 };
-            let service = roster.service(facts.site);
-            for (member, server) in roster.members.iter_mut().zip(&service.servers) {
+            for member in &mut roster.members {
                 let ruling = last.server(member.identity);
-                // Whether it is the clock or the host that wants a rest will be known soon; till then it rests.
-                member.maintenance = ruling.resting && !server.maintenance.is_empty();
-                member.leaving = ruling.resting && server.maintenance.is_empty();
+                (member.maintenance, member.leaving) = (ruling.maintenance, ruling.leaving);
             }
         }
         fleet

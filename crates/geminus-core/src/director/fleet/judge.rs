@@ -68,13 +68,15 @@ impl Roster {
             standings.push(standing);
         }
         self.judge_pools(&standings);
-        let (wanted, because) = self.wanted_pool(service, facts, news);
+        let (mut wanted, because) = self.wanted_pool(service, facts, news);
+        // What was in force in the last run stays so until the time is known.
+        if facts.time.is_none() && self.is_timed(facts) {
+            wanted = self.in_force;
+        }
         let sorry = self.sorry(service, wanted);
         let because =
             if sorry.is_some() { format!("no server of {} is up", self.pool_name(wanted)) } else { because };
-        // What was in force in the last run stays so until the time is known.
-        let unknown = facts.time.is_none() && self.is_timed(facts);
-        let coming = if unknown { self.in_force } else { sorry.unwrap_or(wanted) };
+        let coming = sorry.unwrap_or(wanted);
         self.stand_in(service, coming, sorry.map(|sorry| (wanted, sorry)));
         self.tell_pools(facts.site, news);
         self.switch(coming, because, rulings, changed, news, now);
@@ -275,7 +277,10 @@ impl Roster {
         for ((member, server), one) in self.members.iter_mut().zip(&service.servers).zip(standings) {
             let pool = &self.pools[usize::from(server.pool)];
             let wish = facts.overrides.get(member.identity);
-            let full = one.managed.unwrap_or(one.weight.saturating_mul(pool.unit));
+            // Also of a server that gets nothing now: with this it comes back, and a next daemon goes on.
+            let configured = wish.weight.unwrap_or(server.weight);
+            let managed = member.managed_of(configured);
+            let full = managed.unwrap_or(configured.saturating_mul(pool.unit));
             let weight = slowed(full, one.tenths);
             let released = wish.drained && member.drain.released;
             let down = match (released, !one.well && !pool.panic) {
@@ -288,9 +293,11 @@ impl Roster {
                 _ => None,
             };
             let ruling = Ruling {
-                weight: (pool.unit > 1 || one.managed.is_some() || weight != one.weight).then_some(weight),
+                weight: (pool.unit > 1 || managed.is_some() || weight != configured).then_some(weight),
                 down,
-                resting: member.maintenance || member.leaving,
+                maintenance: member.maintenance,
+                leaving: member.leaving,
+                slowed: one.tenths < FINEST,
                 emptied: wish.drained && member.drain.empty_told,
             };
             if rulings.server(member.identity) != ruling {
@@ -335,8 +342,13 @@ impl Member {
         self.tenths = tenths;
         let weight = if resting { 0 } else { facts.overrides.get(self.identity).weight_of(server) };
         let well = state != Some(State::Down);
-        let managed = self.managed.filter(|managed| managed.of == weight).map(|managed| managed.weight);
+        let managed = self.managed_of(weight);
         (Standing { pool: server.pool, weight, well, tenths, managed }, step)
+    }
+
+    /// What the manager made of a configured weight.
+    fn managed_of(&self, configured: u16) -> Option<u16> {
+        self.managed.filter(|managed| managed.of == configured).map(|managed| managed.weight)
     }
 
     /// How much of its weight a server that came up has by now, and when that is more.

@@ -97,8 +97,11 @@ impl World {
     }
 }
 
-const DOWN: Ruling = Ruling { weight: None, down: Some(OnDown::Rehash), resting: false, emptied: false };
-const REST: Ruling = Ruling { weight: None, down: None, resting: true, emptied: false };
+const NOTHING: Ruling =
+    Ruling { weight: None, down: None, maintenance: false, leaving: false, slowed: false, emptied: false };
+const DOWN: Ruling = Ruling { down: Some(OnDown::Rehash), ..NOTHING };
+const REST: Ruling = Ruling { maintenance: true, ..NOTHING };
+const LEAVES: Ruling = Ruling { leaving: true, ..NOTHING };
 
 #[test]
 fn a_server_that_dies_is_taken_out_within_the_promised_time_and_put_back_when_it_recovers() {
@@ -251,6 +254,19 @@ fn a_pool_without_a_server_goes_to_the_sorry_pool_and_back() {
 }
 
 #[test]
+fn a_rule_of_hours_does_not_keep_the_sorry_pool_away_before_the_time_is_known() {
+    let mut cluster = with_spare();
+    cluster.services[0].sorry = Some(1);
+    let never = Window { days: 1 << 2, from: 600, to: 660 };
+    cluster.services[0].rules = vec![Rule { when: Condition::During(never), pool: 1 }];
+    let mut world = well(cluster);
+    world.fall([1, 2, 3]).later(4_000);
+    assert_eq!(world.pool(), 1);
+    world.fall([]).later(10_000).at_hour(0, 0).later(100);
+    assert_eq!(world.pool(), 0);
+}
+
+#[test]
 fn where_the_sorry_pool_is_dead_too_nothing_is_switched() {
     let mut cluster = with_spare();
     cluster.services[0].sorry = Some(1);
@@ -353,7 +369,7 @@ fn a_host_that_leaves_rests_until_its_agent_says_otherwise_or_an_operator_does()
     world.report(1, false).later(1_000);
     assert_eq!(world.ruling(1), Ruling::default());
     world.report(1, true).later(20_000);
-    assert_eq!(world.ruling(1), REST);
+    assert_eq!(world.ruling(1), LEAVES);
     assert_eq!(world.told_of(EventKind::AgentLost), [""; 0], "who says goodbye is not lost");
     world.report(1, false).later(100);
     assert_eq!(world.ruling(1), Ruling::default());
@@ -611,6 +627,62 @@ fn managed_weights_go_on_from_those_of_the_last_run() {
     world.run(1_500);
     assert_eq!(world.applies(), 0);
     assert_eq!([1, 2].map(|server| world.view(server).weight.managed), [Some(150), Some(50)]);
+}
+
+#[test]
+fn a_weight_that_was_not_whole_is_no_finding_of_the_last_run() {
+    let mut cluster = checked(4);
+    let service = &mut cluster.services[0];
+    service.managed = true;
+    service.servers[1].fixed = true;
+    let setting = Setting::new(vec![cluster]);
+    let shop = &setting.site.clusters[0];
+    let servers = &shop.services[0].servers;
+    let mut rulings = Rulings::default();
+    let mut rule = |server: usize, ruling| {
+        rulings.rule(server_identity(shop, &shop.services[0], &servers[server - 1]), ruling)
+    };
+    rule(1, Ruling { weight: Some(10), slowed: true, ..NOTHING });
+    rule(2, Ruling { weight: Some(30), ..NOTHING });
+    rule(3, Ruling { weight: Some(150), maintenance: true, ..NOTHING });
+    rule(4, Ruling { weight: Some(50), ..NOTHING });
+    let mut world = Setting { rulings, ..setting }.start();
+    world.run(1_500);
+    assert_eq!(
+        [1, 2, 3, 4].map(|server| world.view(server).weight.managed),
+        [None, None, Some(150), Some(50)]
+    );
+    assert_eq!([1, 2].map(|server| world.ruling(server).weight), [Some(100); 2], "all of it");
+}
+
+#[test]
+fn a_managed_server_that_is_drained_keeps_its_weight_for_its_return() {
+    let mut cluster = checked(2);
+    cluster.services[0].managed = true;
+    let mut world = well(cluster);
+    for cycle in 0..30_u64 {
+        world.counts(&[(1, 400, cycle * 100), (2, 100, cycle * 100)]).later(2_000);
+    }
+    let managed = world.ruling(1).weight;
+    assert!(managed < world.ruling(2).weight, "{managed:?}");
+    world.order("web1", Wish::Drain).later(100);
+    assert_eq!((world.ruling(1).weight, world.view(1).weight.in_force), (managed, 0));
+    world.order("web1", Wish::Undrain).later(100);
+    assert_eq!(world.ruling(1).weight, managed);
+}
+
+#[test]
+fn who_is_down_gets_no_more_for_looking_idle_in_a_panic() {
+    let mut cluster = checked(3);
+    cluster.services[0].managed = true;
+    let mut world = well(cluster);
+    world.fall([1, 2]).later(10_000);
+    assert_eq!(world.view(1).state, ServerState::Panic);
+    let before = [1, 2, 3].map(|server| world.ruling(server).weight);
+    for cycle in 0..30_u64 {
+        world.counts(&[(1, 0, 0), (2, 0, 0), (3, 400, cycle * 100)]).later(2_000);
+    }
+    assert_eq!([1, 2, 3].map(|server| world.ruling(server).weight), before);
 }
 
 #[test]

@@ -158,7 +158,7 @@ fn whoever_stands_in_for_a_pool_does_so_for_the_next_daemon_too() {
 fn a_drained_pool_of_clients_is_stood_in_for_too() {
     let mut node = Node::new(with_rule());
     let mut servers = node.wish("web4", Override { drained: true, ..Override::default() });
-    servers.extend(node.rule("web5", Ruling { resting: true, ..Ruling::default() }));
+    servers.extend(node.rule("web5", Ruling { maintenance: true, ..Ruling::default() }));
     node.adjust(servers).unwrap();
     assert_eq!(clients_served_by(&node, 0), MAIN);
 }

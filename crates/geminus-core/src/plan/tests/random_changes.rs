@@ -160,7 +160,9 @@ fn find(node: &mut Node, random: &mut Random) -> Vec<u64> {
     let ruling = Ruling {
         weight: random.one(&[None, None, Some(1), Some(40_000)]),
         down: random.one(&downs),
-        resting: random.below(6) == 0,
+        maintenance: random.below(12) == 0,
+        leaving: random.below(12) == 0,
+        slowed: random.below(6) == 0,
         emptied: random.below(6) == 0,
     };
     let lost = node.rule(&format!("s{}", random.below(12)), ruling);

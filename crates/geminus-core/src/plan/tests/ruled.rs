@@ -70,7 +70,7 @@ fn clients_of_a_server_that_resets_are_told_and_nobody_else_is() {
 #[test]
 fn a_resting_server_keeps_its_flows_and_gets_no_new_one() {
     let (mut node, flows) = busy(shop(&["web1", "web2", "web3"]));
-    adjust(&mut node, "web2", Ruling { resting: true, ..Ruling::default() });
+    adjust(&mut node, "web2", Ruling { leaving: true, ..Ruling::default() });
     assert_only_these_moved(&node, &flows, &[]);
     assert!((0..FLOWS).all(|n| node.send(&flow(80, 10_000 + n, 80).syn()).server() != "web2"));
 }
@@ -172,7 +172,7 @@ fn what_was_found_is_done_alike_alone_and_with_everything() {
     for (name, ruling) in [
         ("web1", down(OnDown::Rehash)),
         ("web2", Ruling { weight: Some(50), ..Ruling::default() }),
-        ("mx", Ruling { resting: true, ..Ruling::default() }),
+        ("mx", Ruling { leaving: true, ..Ruling::default() }),
         ("web3", down(OnDown::Reset)),
         ("web1", Ruling::default()),
     ] {
@@ -190,7 +190,14 @@ fn the_next_daemon_reads_what_was_found() {
     adjust(
         &mut node,
         "web2",
-        Ruling { weight: Some(65_535), resting: true, down: Some(OnDown::Reset), emptied: true },
+        Ruling {
+            weight: Some(65_535),
+            maintenance: true,
+            leaving: true,
+            slowed: true,
+            down: Some(OnDown::Reset),
+            emptied: true,
+        },
     );
     adjust(&mut node, "web3", Ruling { weight: Some(0), ..Ruling::default() });
     let adopted = Planner::adopt(&node.tables, &node.sizes);
