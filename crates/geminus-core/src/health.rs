@@ -378,11 +378,12 @@ impl Health {
     ) -> TargetNumber {
         self.last_number += 1;
         let number = TargetNumber(self.last_number);
+        let is_here = Some(target.server) == self.own_address;
         let target = Arc::new(target);
         self.numbers.insert(Arc::clone(&target), number);
-        let watch = Watch::new(target, bounds, pace, state, times);
+        let watch = Watch::new(target, bounds, pace, state, is_here, times);
         self.due.insert((watch.due, number));
-        self.served += usize::from(state != State::Down);
+        self.served += usize::from(watch.counts());
         self.watches.insert(number, watch);
         number
     }
@@ -413,7 +414,7 @@ impl Health {
                 self.asked.remove(&asked.number);
             }
             self.outage.forget(number);
-            self.served -= usize::from(watch.judge.state() != State::Down);
+            self.served -= usize::from(watch.counts());
         }
     }
 
@@ -462,6 +463,9 @@ impl Health {
             watch.contrary_from = from;
         }
         let changed = watch.judge.hear(false, &watch.bounds, now);
+        if !watch.is_here {
+            self.outage.bad();
+        }
         if let Some(by) = asked.and_then(|asked| asked.by) {
             self.looks.fails(Spot { server: watch.target.server, by }, number, now);
         }
@@ -471,14 +475,14 @@ impl Health {
     }
 
     fn went_down(&mut self, number: TargetNumber, now: Instant) {
-        self.served -= 1;
         self.actions.push_back(Action::Changed { target: number, state: State::Down });
         let Some(watch) = self.watches.get(&number) else { return };
-        let story = if watch.proven {
+        self.served -= usize::from(!watch.is_here);
+        let story = if watch.proven && !watch.is_here {
             let patience = watch.patience().min(STORY_PATIENCE);
             self.outage.down(number, watch.contrary_from, patience, self.served == 0, now)
         } else {
-            // It was never well: nothing that happened to this node took it away.
+            // It was never well, or is here: nothing that happened to this node's network took it away.
             Some(Story::Down(number))
         };
         self.tell(story);
@@ -500,10 +504,13 @@ impl Health {
             let findings = self.looks.recovers(number, &watch.target);
             self.actions.extend(findings.into_iter().map(|one| Action::Notice(Notice::Finding(one))));
         }
-        let stories = self.outage.good(from, now);
-        self.tell(stories);
+        let is_here = watch.is_here;
+        if !is_here {
+            let stories = self.outage.good(from, now);
+            self.tell(stories);
+        }
         if changed.is_some() {
-            self.served += 1;
+            self.served += usize::from(!is_here);
             self.actions.push_back(Action::Changed { target: number, state: State::Up });
             if self.outage.up(number) {
                 self.notice(Notice::Up(number, now.since(since)));

@@ -43,12 +43,15 @@ pub(super) struct Outage {
     silent: bool,
     /// When the rest of those is told of one by one.
     rest: Option<Instant>,
+    /// Whether a check failed after the last good one.
+    failing: bool,
 }
 
 impl Outage {
     /// A check that was begun then was good.
     pub(super) fn good(&mut self, from: Instant, now: Instant) -> Vec<Story> {
         self.good_from = self.good_from.max(Some(from));
+        self.failing = false;
         let mut stories = Vec::new();
         if std::mem::take(&mut self.silent) {
             stories.push(Story::HeardAgain);
@@ -62,6 +65,11 @@ impl Outage {
             self.until = None;
         }
         stories
+    }
+
+    /// A check was not good.
+    pub(super) const fn bad(&mut self) {
+        self.failing = true;
     }
 
     /// A target went down that was up; it can be told of at once, or is held back for `patience`; after the `last` one
@@ -113,7 +121,7 @@ impl Outage {
         let mut stories = Vec::new();
         if self.until.take_if(|until| *until <= now).is_some() {
             let held = std::mem::take(&mut self.held);
-            if nobody_up && self.silent {
+            if nobody_up && (self.silent || !self.together.is_empty()) {
                 self.together.extend(held.iter().map(|held| held.number));
             } else if nobody_up && hosts(&mut held.iter().map(|held| held.number)) > 1 {
                 self.together.extend(held.iter().map(|held| held.number));
@@ -124,7 +132,14 @@ impl Outage {
             }
         }
         if self.rest.take_if(|rest| *rest <= now).is_some() {
-            stories.extend(std::mem::take(&mut self.together).into_iter().map(Story::Down));
+            if nobody_up && self.failing && !self.together.is_empty() {
+                // One answer got through, and then none: it is the same outage.
+                if !std::mem::replace(&mut self.silent, true) {
+                    stories.push(Story::AllSilent(self.together.len()));
+                }
+            } else {
+                stories.extend(std::mem::take(&mut self.together).into_iter().map(Story::Down));
+            }
         }
         stories
     }

@@ -476,6 +476,52 @@ fn all_servers_silent_at_once_are_one_story() {
     assert!(told[2].starts_with("Down"));
 }
 
+fn told(world: &World) -> Vec<String> {
+    let story = |(_, notice): &(u64, Notice)| match notice {
+        Notice::Story(story) => Some(format!("{story:?}")),
+        _ => None,
+    };
+    world.notices.iter().filter_map(story).collect()
+}
+
+#[test]
+fn a_server_on_the_node_itself_says_nothing_of_the_network() {
+    let mut site = shop(4);
+    site.nodes[0].address = host(1);
+    let mut world = World::new(&site);
+    world.run(5_000);
+    world.otherwise = |_| silent();
+    world.set(1, |_| well());
+    world.run(20_000);
+    assert_eq!(told(&world), ["AllSilent(3)"]);
+    world.otherwise = |_| well();
+    world.run(40_000);
+    assert_eq!(told(&world), ["AllSilent(3)", "HeardAgain"]);
+    // And it is told of for itself.
+    world.set(1, |_| refused());
+    world.run(50_000);
+    assert!(told(&world)[2].starts_with("Down"), "{:?}", told(&world));
+}
+
+#[test]
+fn one_answer_in_the_middle_of_an_outage_does_not_end_it() {
+    let mut world = World::new(&shop(5));
+    world.run(5_000);
+    world.otherwise = |_| silent();
+    world.run(20_000);
+    world.set(2, |_| well());
+    world.run(20_600);
+    world.set(2, |_| silent());
+    world.run(40_000);
+    assert_eq!(told(&world), ["AllSilent(5)", "HeardAgain", "AllSilent(5)"]);
+    world.otherwise = |_| well();
+    world.set(2, |_| well());
+    world.run(60_000);
+    // The one that came and went is damped, and down for itself.
+    assert_eq!(told(&world)[3..], ["HeardAgain".to_owned(), told(&world)[4].clone()]);
+    assert!(told(&world)[4].starts_with("Down"));
+}
+
 #[test]
 fn the_only_server_is_told_of_at_once() {
     let mut world = World::new(&shop(1));

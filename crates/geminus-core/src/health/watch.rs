@@ -56,6 +56,8 @@ pub(super) struct Watch {
     pub(super) contrary_from: Instant,
     /// Whether it was ever well.
     pub(super) proven: bool,
+    /// It is on this node: whatever it says, it says nothing of the network.
+    pub(super) is_here: bool,
 }
 
 /// Who is due within so long of each other is asked at once: whoever asks wakes up no more often than this, however many there
@@ -101,6 +103,7 @@ impl Watch {
         bounds: Bounds,
         pace: Pace,
         state: State,
+        is_here: bool,
         [now, origin]: [Instant; 2],
     ) -> Self {
         Self {
@@ -121,7 +124,13 @@ impl Watch {
             certificate_told: None,
             contrary_from: now,
             proven: false,
+            is_here,
         }
+    }
+
+    /// Whether it is up as far as this node's network lets anybody say.
+    pub(super) fn counts(&self) -> bool {
+        !self.is_here && self.judge.state() != State::Down
     }
 
     /// Whether it is another.
