@@ -23,6 +23,28 @@ fn every_design_page_is_linked_from_the_architecture() {
     }
 }
 
+/// A decision that waits for something nobody ever says has tests, and no effect.
+#[test]
+fn the_daemon_says_whatever_the_director_can_hear() {
+    let director = read("crates/geminus-core/src/director.rs");
+    let (_, rest) = director.split_once("pub enum Input {").expect("the director hears inputs");
+    let (inputs, _) = rest.split_once("\n}\n").expect("an enum has an end");
+    let names = inputs.lines().filter_map(|line| {
+        let name = line.strip_prefix("    ")?.split(['(', ' ', ',']).next()?;
+        name.starts_with(|first: char| first.is_ascii_uppercase()).then_some(name)
+    });
+    let names: Vec<_> = names.collect();
+    assert!(names.len() > 20, "{names:?}");
+    let daemon = tracked().into_iter().filter(|path| path.starts_with("crates/geminus-daemon/src/"));
+    let daemon: String = daemon.map(|path| read(&path)).collect();
+    for name in names {
+        assert!(
+            daemon.contains(&format!("Input::{name}")),
+            "nobody ever says `Input::{name}` to the director"
+        );
+    }
+}
+
 #[test]
 fn every_link_between_pages_leads_somewhere() {
     let tracked = tracked();
