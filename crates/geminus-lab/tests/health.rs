@@ -163,6 +163,44 @@ fn a_server_that_falls_silent_is_down_and_its_host_is_named() {
     wait_until(&balanced, "web2", "up again", |server| server.state == ServerState::Up);
 }
 
+/// Everything that comes to a host by IP is dropped, or is not any more.
+fn silence(host: &Machine, is_silent: bool) {
+    let table = "table inet silence { chain falls { type filter hook prerouting priority -400; policy drop; }; }\n";
+    let lines = if is_silent { table } else { "delete table inet silence\n" };
+    host.namespace.feed("nft", &["-f", "-"], lines).unwrap();
+}
+
+#[test]
+fn clients_of_a_silent_server_are_reset_where_the_service_says_so() {
+    let keys = "on_down = \"reset\"\ncheck = { tcp = true, profile = \"fast\" }";
+    let balanced = checked_as(3, |wanted| wanted.keys = keys.to_owned());
+    let keepers = balanced.keep(30).unwrap();
+    let host = balanced.site.hosts[1].clone();
+    silence(&host, true);
+    wait_until(&balanced, "web2", "down", |server| server.state == ServerState::Down);
+    std::thread::sleep(Duration::from_secs(3));
+    let kept = keepers.stop().unwrap();
+    let (its, others): (Vec<_>, Vec<_>) = kept.iter().partition(|one| one.server == "web2");
+    assert!(!its.is_empty(), "{kept:?}");
+    assert!(its.iter().all(|one| one.lost.as_ref().is_some_and(|how| how.contains("reset"))), "{its:?}");
+    assert!(others.iter().all(|one| one.lost.is_none()), "{others:?}");
+}
+
+#[test]
+fn clients_of_a_server_that_is_silent_for_a_moment_are_kept_where_the_service_says_so() {
+    let keys = "on_down = \"keep\"\ncheck = { tcp = true, profile = \"fast\" }";
+    let balanced = checked_as(3, |wanted| wanted.keys = keys.to_owned());
+    let keepers = balanced.keep(30).unwrap();
+    let host = balanced.site.hosts[1].clone();
+    silence(&host, true);
+    wait_until(&balanced, "web2", "down", |server| server.state == ServerState::Down);
+    let before = keepers.look();
+    silence(&host, false);
+    wait_until(&balanced, "web2", "up again", |server| server.state == ServerState::Up);
+    std::thread::sleep(Duration::from_secs(2));
+    expect_progress(&before, &keepers.stop().unwrap()).unwrap();
+}
+
 #[test]
 fn servers_with_addresses_of_ipv6_are_checked_by_the_clusters_of_ipv6() {
     let balanced = checked_as(2, |wanted| wanted.known_by = Family::V6);
