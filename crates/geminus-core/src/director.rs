@@ -93,6 +93,8 @@ pub struct ServerCount {
     pub active: u64,
     /// All that were ever given to it, counting on.
     pub total: u64,
+    /// How many passes over the whole flow table have ended: `active` is exact only after one.
+    pub passes: u64,
 }
 
 /// What the clock on the wall says.

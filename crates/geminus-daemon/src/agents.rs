@@ -41,7 +41,7 @@ pub(crate) struct AgentsSite {
     pub(crate) at: SocketAddr,
     /// What they may be made with.
     pub(crate) keys: Vec<AgentsKey>,
-    /// Whose word counts: every address that a server has.
+    /// Whose word counts: every address that a server of the node's clusters has.
     pub(crate) hosts: BTreeSet<IpAddr>,
     /// After which time without a report an agent is lost.
     pub(crate) timeout: Duration,
@@ -50,7 +50,8 @@ pub(crate) struct AgentsSite {
 impl AgentsSite {
     /// None: agents are not heard.
     pub(crate) fn of(site: &Site, node: &Node, keys: &[AgentsKey]) -> Option<Self> {
-        let servers = site.clusters.iter().flat_map(|cluster| &cluster.services).flat_map(|one| &one.servers);
+        let clusters = site.clusters.iter().filter(|cluster| cluster.is_of(&node.name));
+        let servers = clusters.flat_map(|cluster| &cluster.services).flat_map(|one| &one.servers);
         site.agents.enabled.then(|| Self {
             at: SocketAddr::new(node.address, site.agents.port),
             keys: keys.to_vec(),

@@ -67,6 +67,8 @@ pub(crate) struct Driver {
     parts: Parts,
     supervisor: Supervisor,
     config_digest: String,
+    /// What was read last, with the keys that are its: they are in force with it, and not before.
+    read: Option<(Arc<Site>, HaKeys, Vec<AgentsKey>)>,
     events: broadcast::Sender<Event>,
     waiting: HashMap<Ticket, oneshot::Sender<Answer>>,
     tickets: u64,
@@ -148,6 +150,7 @@ impl Driver {
         Self {
             config_digest: site_file::digest(parts.director.site()),
             supervisor: Supervisor::new(),
+            read: None,
             events: broadcast::channel(EVENTS_BEHIND).0,
             waiting: HashMap::new(),
             tickets: 0,
@@ -324,8 +327,13 @@ impl Driver {
                 Effect::Renew(lease) => self.parts.plane.renew(lease),
                 Effect::Release => self.parts.plane.release(),
                 Effect::Apply { site, overrides, rulings } => {
-                    self.parts.plane.set_ha_keys(&self.parts.secrets.ha);
+                    let read = self.read.take_if(|(read, ..)| Arc::ptr_eq(read, &site));
+                    let keys = read.as_ref().map_or(&self.parts.secrets.ha, |(_, keys, _)| keys);
+                    self.parts.plane.set_ha_keys(keys);
                     let outcome = self.parts.plane.apply(&site, &overrides, &rulings);
+                    if let (Ok(_), Some((_, ha, agents))) = (&outcome, read) {
+                        (self.parts.secrets.ha, self.parts.secrets.agents) = (ha, agents);
+                    }
                     if outcome.is_ok() && !Arc::ptr_eq(&site, self.parts.director.site()) {
                         self.config_digest = site_file::digest(&site);
                         self.hooks.configure(&site.ha.hooks);
@@ -528,9 +536,9 @@ impl Driver {
         give_memory_back();
         let outcome = match site {
             Ok((site, partners, agents)) => {
-                self.parts.secrets.ha = partners;
-                self.parts.secrets.agents = agents;
-                Ok(Arc::new(site))
+                let site = Arc::new(site);
+                self.read = Some((Arc::clone(&site), partners, agents));
+                Ok(site)
             }
             Err(error) => {
                 error.details().iter().for_each(|line| tracing::info!("{line}"));

@@ -19,6 +19,7 @@ impl DataPlane {
         let (tables, planner) = (&*self.opened.tables, &self.opened.planner);
         let (buckets, servers) = (ENTRIES_PER_CALL / WAYS as u64, tables.sizes().servers);
         self.census.go_on(tables, self.ticks, self.live.now(), buckets, servers);
+        let passes = self.census.passes();
         let count = |&identity: &u64| {
             let number = planner.server_number(identity)?;
             let counters = (0..tables.sizes().cpus).filter_map(|cpu| tables.sent(cpu, number));
@@ -27,6 +28,7 @@ impl DataPlane {
                 // The program's own sums may for a moment be less than nothing.
                 active: (tables.server(number)?.active.load() as i64).max(0) as u64,
                 total: counters.map(|counters| counters.flows.load()).sum(),
+                passes,
             })
         };
         identities.iter().filter_map(count).collect()

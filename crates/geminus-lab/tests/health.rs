@@ -165,7 +165,8 @@ fn a_server_that_falls_silent_is_down_and_its_host_is_named() {
 
 /// Everything that comes to a host by IP is dropped, or is not any more.
 fn silence(host: &Machine, is_silent: bool) {
-    let table = "table inet silence { chain falls { type filter hook prerouting priority -400; policy drop; }; }\n";
+    let table =
+        "table inet silence { chain falls { type filter hook prerouting priority -400; policy drop; }; }\n";
     let lines = if is_silent { table } else { "delete table inet silence\n" };
     host.namespace.feed("nft", &["-f", "-"], lines).unwrap();
 }

@@ -30,7 +30,7 @@ Examples:
   geminus status                             what it is doing
   geminus explain tcp 203.0.113.9:40000 198.51.100.80:80
                                              the path of one packet, in words
-  geminus drain web1                         no new flows to web1, everywhere
+  geminus drain web1                         no new flows to web1 from this dispatcher
   geminus takeover                           this node takes over from its partner
   geminus host setup --address 198.51.100.80 on a content host: ready for direct return
 

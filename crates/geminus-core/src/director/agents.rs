@@ -128,7 +128,8 @@ impl Director {
         let timeout = self.site.agents.timeout;
         let hosts = self.care.fleet.hosts();
         let agents = &mut self.care.agents;
-        agents.heard.retain(|host, _| hosts.contains_key(host));
+        let enabled = self.site.agents.enabled;
+        agents.heard.retain(|host, _| enabled && hosts.contains_key(host));
         agents.unknown.clear();
         let live = agents.heard.iter().filter(|(_, agent)| !agent.lost);
         agents.due = live.map(|(&host, agent)| ((agent.heard + timeout).max(now), host)).collect();

@@ -6,11 +6,15 @@ use std::time::Duration;
 use super::fleet::Drain;
 use super::{Director, Effect, Instant, ServerCount};
 use crate::journal::EventKind;
-use crate::model::{Condition, OnDown, Select, Service};
+use crate::model::{Condition, OnDown, Rule, Select, Service};
 use crate::plan::{KernelMs, Override, Ruling, Rulings};
 
 /// Time between two counts.
 pub const COUNT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// So many ends of passes over the flow table after its first count a drained server is known to have no flow: a pass that was
+/// begun meanwhile is over then. Until then its entry may say less than the truth, of flows that a partner began.
+const SURE_PASSES: u64 = 2;
 
 /// Whose flows are counted.
 #[derive(Debug, Default)]
@@ -29,10 +33,12 @@ impl Counting {
 
 /// Whether a service needs the flows of a server in this pool counted.
 fn is_counted(service: &Service, pool: u8) -> bool {
-    let overflows = |when: &Condition| matches!(when, Condition::Active(_) | Condition::Rate(_));
-    service.managed
-        || service.select == Select::LeastConnections
-        || pool == 0 && service.rules.iter().any(|rule| overflows(&rule.when))
+    let by_rule = |rule: &Rule| match rule.when {
+        Condition::Active(_) => pool == 0,
+        Condition::Rate(_) => pool == 0 || pool == rule.pool,
+        Condition::From(_) | Condition::During(_) => false,
+    };
+    service.managed || service.select == Select::LeastConnections || service.rules.iter().any(by_rule)
 }
 
 /// Whether a server's flows were given up because its drain was over, and not because of its health.
@@ -59,6 +65,7 @@ impl Director {
                 }
             }
         }
+        self.care.fleet.forget_tallies(&servers.iter().copied().collect());
         let counting = &mut self.care.counting;
         counting.due = (!servers.is_empty()).then(|| counting.due.unwrap_or(now));
         counting.servers = servers;
@@ -68,9 +75,11 @@ impl Director {
     pub(super) fn counted(&mut self, counts: &[ServerCount], now: Instant) {
         self.care.fleet.counted(&self.site, counts, now);
         let mut emptied = Vec::new();
-        for count in counts.iter().filter(|count| count.active == 0) {
-            let waits = || self.care.fleet.member(count.identity).is_some_and(|one| !one.drain.empty_told);
-            if self.overrides.get(count.identity).drained && waits() {
+        for count in counts.iter().filter(|count| self.overrides.get(count.identity).drained) {
+            let Some(member) = self.care.fleet.member_mut(count.identity) else { continue };
+            let from = *member.drain.counted_from.get_or_insert(count.passes);
+            let is_sure = count.passes >= from + SURE_PASSES;
+            if count.active == 0 && is_sure && !member.drain.empty_told {
                 emptied.push(count.identity);
             }
         }
@@ -79,7 +88,7 @@ impl Director {
             if let Some(member) = self.care.fleet.member_mut(identity) {
                 member.drain.empty_told = true;
             }
-            let message = format!("{} is drained and has no flow left", self.called_member(identity));
+            let message = format!("{} is drained and has no open flow left", self.called_member(identity));
             self.tell_bounded(EventKind::ServerDrainedEmpty, message, now);
         }
         if told {
@@ -118,7 +127,8 @@ impl Director {
             let before = last.server(member.identity);
             let deadline = wish.until.filter(|_| wish.drained).map(|until| self.kernel_start.moment(until));
             let released = was_released(wish, before, self.kernel_start.at(now));
-            member.drain = Drain { deadline, released, empty_told: wish.drained && before.emptied };
+            let empty_told = wish.drained && before.emptied;
+            member.drain = Drain { deadline, released, empty_told, counted_from: None };
         }
     }
 
@@ -130,7 +140,7 @@ impl Director {
             let deadline = until.filter(|_| drained).map(|until| self.kernel_start.moment(until));
             let empty_told =
                 drained && member.drain.empty_told && member.tally.is_some_and(|one| one.active == 0);
-            member.drain = Drain { deadline, released: false, empty_told };
+            member.drain = Drain { deadline, released: false, empty_told, counted_from: None };
             if !drained {
                 member.leaving = false;
             }

@@ -3,14 +3,14 @@
 mod build;
 mod judge;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use super::view::{ServerState, WishesView};
 use super::{Instant, ServerCount, TimeOfDay};
 use crate::health::{Health, TargetNumber};
-use crate::model::{Server, Service, Site};
+use crate::model::{Rule, Server, Service, Site};
 use crate::plan::{Overrides, Rulings};
 
 pub(super) use self::build::translated;
@@ -56,13 +56,22 @@ pub(super) struct Roster {
     pub(super) members: Vec<Member>,
     /// The main one first.
     pub(super) pools: Vec<Pool>,
-    /// Which of the rules hold.
-    pub(super) holds: Vec<bool>,
+    /// Of each rule, whether it holds.
+    pub(super) holds: Vec<Hold>,
     pub(super) in_force: u8,
     pub(super) since: Instant,
     pub(super) because: String,
     /// When it is judged anew because of the time alone.
     step: Option<Instant>,
+}
+
+/// Whether a rule holds, and which: another one at its place begins anew.
+#[derive(Debug, Clone)]
+pub(super) struct Hold {
+    pub(super) rule: Rule,
+    pub(super) holds: bool,
+    /// Since when.
+    pub(super) since: Instant,
 }
 
 /// One pool of a service.
@@ -127,6 +136,8 @@ pub(super) struct Drain {
     pub(super) released: bool,
     /// It has no flow left, and that was told.
     pub(super) empty_told: bool,
+    /// How many passes over the flow table had ended when its flows were first counted.
+    pub(super) counted_from: Option<u64>,
 }
 
 /// Flows of one server, as last counted.
@@ -179,11 +190,6 @@ impl Fleet {
         Some((&self.rosters[roster], place))
     }
 
-    /// What is known of a server.
-    pub(super) fn member(&self, server: u64) -> Option<&Member> {
-        self.place(server).map(|(roster, place)| &roster.members[place])
-    }
-
     pub(super) fn member_mut(&mut self, server: u64) -> Option<&mut Member> {
         let &(roster, place) = self.places.get(&server)?;
         self.dirty.insert(roster);
@@ -234,6 +240,13 @@ impl Fleet {
             }
         }
         news
+    }
+
+    /// Flows are counted of these servers alone: what was counted of others is of the past.
+    pub(super) fn forget_tallies(&mut self, counted: &HashSet<u64>) {
+        for member in self.rosters.iter_mut().flat_map(|roster| &mut roster.members) {
+            member.tally = member.tally.filter(|_| counted.contains(&member.identity));
+        }
     }
 
     /// It is another time of day.

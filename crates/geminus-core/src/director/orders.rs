@@ -1,5 +1,6 @@
 //! What an operator orders: which servers are meant, and what is wanted of them from then on.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Director, Instant, words};
@@ -79,6 +80,17 @@ impl Order {
 
     fn means(&self, cluster: &Cluster, server: &Server) -> bool {
         server.name == self.server && self.cluster.as_ref().is_none_or(|name| *name == cluster.name)
+    }
+
+    /// The other nodes that serve what the order is about: it holds on the node that has it.
+    pub(super) fn partners<'a>(&self, site: &'a Site, node: &'a str) -> impl Iterator<Item = &'a str> {
+        let meant = servers(site, node).filter(|(cluster, _, server)| self.means(cluster, server));
+        let partners: BTreeSet<_> = meant
+            .flat_map(|(cluster, ..)| [Some(cluster.primary.as_str()), cluster.backup.as_deref()])
+            .flatten()
+            .filter(|&name| name != node)
+            .collect();
+        partners.into_iter()
     }
 
     pub(super) const fn kind(&self) -> EventKind {

@@ -100,6 +100,8 @@ struct World {
     /// What the data plane was last told.
     ruled: Arc<Rulings>,
     seen: Vec<(u64, Effect)>,
+    /// Passes over the flow table.
+    passes: u64,
 }
 
 struct Setting {
@@ -168,6 +170,7 @@ impl Setting {
             ruled: Arc::clone(&start.rulings),
             director: Director::new(start, at(0)),
             seen: Vec::new(),
+            passes: 0,
         }
     }
 }

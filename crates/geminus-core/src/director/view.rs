@@ -202,7 +202,7 @@ impl Director {
                 rate: flows.map(|(_, rate)| rate),
             }
         };
-        let holds = of_site.rules.iter().zip(&roster.holds).find(|(_, holds)| **holds);
+        let holds = of_site.rules.iter().zip(&roster.holds).find(|(_, hold)| hold.holds);
         Some(ServiceView {
             in_force: roster.in_force,
             since: roster.since,

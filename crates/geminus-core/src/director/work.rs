@@ -306,6 +306,10 @@ impl Director {
         }
         if !changes.is_empty() {
             self.tell(order.kind(), order.told(), now);
+            let partners = order.partners(&self.site, &self.node.name);
+            changes.extend(partners.map(|partner| {
+                format!("{partner} is not told, and does as before when it takes over: the same order there")
+            }));
         }
         changes.extend(notes);
         changes

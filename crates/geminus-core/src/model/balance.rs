@@ -271,6 +271,15 @@ impl Service {
         candidates.filter(|&other| other != pool).find(|&other| usable(other))
     }
 
+    /// Whether clients of a pool come back to it: not to one that only stands in, for the sorry or the busy main one.
+    pub fn keeps_clients(&self, pool: u8) -> bool {
+        let of_pool = || self.rules.iter().filter(|rule| rule.pool == pool);
+        let stands_in = self.sorry == Some(pool)
+            || of_pool().any(|rule| matches!(rule.when, Condition::Active(_) | Condition::Rate(_)));
+        let is_chosen = of_pool().any(|rule| matches!(rule.when, Condition::From(_) | Condition::During(_)));
+        pool == 0 || is_chosen || !stands_in
+    }
+
     /// The pool that a rule gives to a client, and the prefix that it has the client by: the longest, of equal ones the first.
     pub fn pool_of_client(&self, client: IpAddr) -> Option<(Prefix, u8)> {
         let mut best: Option<(Prefix, u8)> = None;

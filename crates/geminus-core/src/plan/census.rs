@@ -12,6 +12,7 @@ use crate::replication::{Ground, Scan};
 #[derive(Debug, Default)]
 pub struct Census {
     scan: Scan,
+    passes: u64,
     /// So far, by the number of the server.
     counted: Vec<u64>,
 }
@@ -54,7 +55,12 @@ impl Census {
                 entry.active.store(count);
             }
         }
-        *self = Self::default();
+        *self = Self { passes: self.passes + 1, ..Self::default() };
         true
+    }
+
+    /// How often it came to the end.
+    pub const fn passes(&self) -> u64 {
+        self.passes
     }
 }

@@ -13,6 +13,8 @@ const RULED: u64 = ServerEntry::DRAINING | ServerEntry::DOWN | ServerEntry::RESE
 #[derive(Debug, Clone, Copy)]
 pub(super) struct WantedServer<'a> {
     pub(super) server: &'a Server,
+    /// Whether clients come back to it.
+    pub(super) sticky: bool,
     pub(super) wish: Override,
     pub(super) ruling: Ruling,
     /// In force.
@@ -27,7 +29,7 @@ impl WantedServer<'_> {
         flag(but_for_its_health.weight_of(self.server, self.wish) == 0, ServerEntry::DRAINING)
             | flag(self.ruling.down.is_some(), ServerEntry::DOWN)
             | flag(self.ruling.down == Some(crate::model::OnDown::Reset), ServerEntry::RESETS)
-            | flag(!self.server.sticky, ServerEntry::LOOSE)
+            | flag(!self.sticky, ServerEntry::LOOSE)
     }
 }
 

@@ -89,7 +89,8 @@ impl Planner {
             });
             let (wish, ruling) = (wanted.overrides.get(identity), wanted.rulings.server(identity));
             let link = wanted.links.get(&server.address);
-            let wanted = WantedServer { server, wish, ruling, weight: member.weight, link };
+            let sticky = server.sticky && part.service.keeps_clients(server.pool);
+            let wanted = WantedServer { server, sticky, wish, ruling, weight: member.weight, link };
             entries::write_server(tables.server(number).expect(OF_THE_TABLE), &wanted);
             numbers.push(number);
         }

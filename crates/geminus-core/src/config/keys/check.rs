@@ -94,7 +94,7 @@ pub(super) static CHECK: Table = Table {
             doc: "This program ends with 0: started without a shell, unprivileged, its time and output limited. It finds whom \
                   to ask in `GEMINUS_SERVER`, `GEMINUS_ADDRESS`, `GEMINUS_PROTOCOL` and `GEMINUS_PORT`; the last is 0 \
                   where the service has not exactly one port and the check names none.",
-            example: "exec = [\"/etc/geminus/check-shop\", \"--quick\"]",
+            example: "exec = [\"/usr/local/bin/check-shop\", \"--quick\"]",
             also: &["script", "command", "misc_check", "external"],
         },
         advisor!("none", "The servers are not checked.", &["off", "disabled"]),

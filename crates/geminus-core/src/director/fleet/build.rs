@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::{Drain, Facts, Fleet, Member, Pool, Roster};
+use super::{Drain, Facts, Fleet, Hold, Member, Pool, Roster};
 use crate::director::Instant;
 use crate::director::view::{ServerState, WishesView};
-use crate::model::{Cluster, Condition, Service, Site};
+use crate::model::{Cluster, Condition, Rule, Service, Site};
 use crate::plan::{Rulings, server_identity, service_identity};
 
 impl Fleet {
@@ -97,7 +97,7 @@ impl Fleet {
 /// What stays of a roster when the site changes.
 struct Kept {
     pools: Vec<Pool>,
-    holds: Vec<bool>,
+    holds: Vec<Hold>,
     in_force: u8,
     since: Instant,
     because: String,
@@ -135,7 +135,7 @@ impl Roster {
             name,
             members,
             pools: names.map(pool).collect(),
-            holds: vec![false; service.rules.len()],
+            holds: service.rules.iter().map(|rule| Hold::new(rule, now)).collect(),
             in_force: 0,
             since: now,
             because: String::new(),
@@ -157,9 +157,17 @@ impl Roster {
             self.since = kept.since;
             self.because = kept.because;
         }
-        if kept.holds.len() == self.holds.len() {
-            self.holds = kept.holds;
+        for hold in &mut self.holds {
+            if let Some(before) = kept.holds.iter().find(|before| before.rule == hold.rule) {
+                *hold = before.clone();
+            }
         }
+    }
+}
+
+impl Hold {
+    fn new(rule: &Rule, now: Instant) -> Self {
+        Self { rule: rule.clone(), holds: false, since: now }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Facts, Fleet, Member, Roster};
+use super::{Facts, Fleet, Hold, Member, Roster};
 use crate::director::told::News;
 use crate::director::view::ServerState;
 use crate::director::{Instant, hours};
@@ -16,6 +16,10 @@ pub(in crate::director) const SLOW_STEPS: u32 = 10;
 
 /// The finest unit of weights: tenths, for a slow start.
 const FINEST: u16 = 10;
+
+/// A rule about flows that holds does so for this long at least: flows that are over within a second would put its pool in
+/// force and out of it by turns.
+const HOLDS_FOR: Duration = Duration::from_secs(10);
 
 /// A rule about flows holds until there are fewer than so many percent of what it names.
 const HOLDS_UNTIL_PERCENT: u64 = 90;
@@ -68,7 +72,7 @@ impl Roster {
             standings.push(standing);
         }
         self.judge_pools(&standings);
-        let (mut wanted, because) = self.wanted_pool(service, facts, news);
+        let (mut wanted, because) = self.wanted_pool(service, facts, news, now);
         // What was in force in the last run stays so until the time is known.
         if facts.time.is_none() && self.is_timed(facts) {
             wanted = self.in_force;
@@ -104,13 +108,20 @@ impl Roster {
     }
 
     /// The pool of the first rule that holds, and why.
-    fn wanted_pool(&mut self, service: &Service, facts: &Facts<'_>, news: &mut Vec<News>) -> (u8, String) {
+    fn wanted_pool(
+        &mut self,
+        service: &Service,
+        facts: &Facts<'_>,
+        news: &mut Vec<News>,
+        now: Instant,
+    ) -> (u8, String) {
         let flows = self.flows(facts.site, 0);
         let mut wanted = None;
         for (place, rule) in service.rules.iter().enumerate() {
-            let before = self.holds[place];
+            let Hold { holds: before, since, .. } = self.holds[place];
+            let is_new = before && now.since(since) < HOLDS_FOR;
             let still = |bound: u64, count: u64| match before {
-                true => count.saturating_mul(100) >= bound.saturating_mul(HOLDS_UNTIL_PERCENT),
+                true => is_new || count.saturating_mul(100) >= bound.saturating_mul(HOLDS_UNTIL_PERCENT),
                 false => count > bound,
             };
             let (holds, words) = match &rule.when {
@@ -128,15 +139,19 @@ impl Roster {
                     (count.map_or(before, |count| still(bound, count)), words)
                 }
                 &Condition::Rate(bound) => {
-                    let count = flows.map(|(_, rate)| rate);
+                    // While it holds, those that come are the rule's pool's: else it would end itself.
+                    let its = self.flows(facts.site, rule.pool).filter(|_| before && rule.pool != 0);
+                    let count = flows.map(|(_, rate)| rate + its.map_or(0, |(_, rate)| rate));
                     let words = format!(
-                        "the main pool gets {} new flows a second, more than {bound}",
+                        "{} new flows a second come, more than {bound} are the main pool's",
                         count.unwrap_or_default()
                     );
                     (count.map_or(before, |count| still(bound, count)), words)
                 }
             };
-            self.holds[place] = holds;
+            if holds != before {
+                self.holds[place] = Hold { holds, since: now, ..self.holds[place].clone() };
+            }
             let overflow = !matches!(rule.when, Condition::During(_));
             if holds != before && overflow {
                 let reason = if matches!(rule.when, Condition::Active(_)) { "active" } else { "rate" };

@@ -73,7 +73,10 @@ impl World {
     }
 
     fn counts(&mut self, counts: &[(usize, u64, u64)]) -> &mut Self {
-        let count = |&(server, active, total)| ServerCount { identity: self.identity(server), active, total };
+        self.passes += 1;
+        let passes = self.passes;
+        let count =
+            |&(server, active, total)| ServerCount { identity: self.identity(server), active, total, passes };
         let counts = counts.iter().map(count).collect();
         self.hear(Input::Counted(counts))
     }
@@ -305,7 +308,7 @@ fn a_rule_about_flows_holds_until_there_are_a_tenth_fewer() {
     let mut world = well(cluster);
     let mut in_force = Vec::new();
     for active in [50, 50, 51, 46, 45, 44, 46, 50] {
-        world.counts(&[(1, active, 0), (2, active, 0), (4, 1_000, 0)]).later(1_000);
+        world.counts(&[(1, active, 0), (2, active, 0), (4, 1_000, 0)]).later(12_000);
         in_force.push(world.pool());
     }
     assert_eq!(in_force, [0, 0, 1, 1, 1, 0, 0, 0]);
@@ -314,16 +317,49 @@ fn a_rule_about_flows_holds_until_there_are_a_tenth_fewer() {
 }
 
 #[test]
+fn a_rule_about_flows_holds_for_a_while_where_flows_are_over_at_once() {
+    let mut cluster = with_spare();
+    cluster.services[0].rules = vec![Rule { when: Condition::Active(100), pool: 1 }];
+    let mut world = well(cluster);
+    for _ in 0..60 {
+        let active = if world.pool() == 0 { 200 } else { 0 };
+        world.counts(&[(1, active, 0)]).later(1_000);
+    }
+    let told = world.told_of(EventKind::PoolFull).len();
+    assert!((4..=7).contains(&told), "{told} times in a minute");
+}
+
+#[test]
 fn a_rule_about_new_flows_goes_by_their_rate() {
     let mut cluster = with_spare();
     cluster.services[0].rules = vec![Rule { when: Condition::Rate(100), pool: 1 }];
     let mut world = well(cluster);
+    let (mut main, mut spare) = (1_000_000, 0);
     let mut in_force = Vec::new();
-    for total in [1_000_000, 1_000_100, 1_000_201, 1_000_292, 1_000_381] {
-        world.counts(&[(1, 0, total)]).later(1_000);
+    // Whichever pool is in force gets what comes.
+    for per_second in [0, 100, 101, 500, 500, 91, 91, 500, 100, 100, 100, 95, 91, 89, 89, 89, 100, 101] {
+        if world.pool() == 0 {
+            main += per_second
+        } else {
+            spare += per_second
+        }
+        world.counts(&[(1, 0, main), (4, 0, spare)]).later(1_000);
         in_force.push(world.pool());
     }
-    assert_eq!(in_force, [0, 0, 1, 1, 0]);
+    assert_eq!(in_force, [0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 1]);
+    assert_eq!(world.told_of(EventKind::PoolFull).len(), 2);
+}
+
+#[test]
+fn another_rule_at_the_place_of_one_that_holds_begins_anew() {
+    let mut cluster = with_spare();
+    cluster.services[0].rules = vec![Rule { when: Condition::Active(100), pool: 1 }];
+    let mut world = well(cluster.clone());
+    world.counts(&[(1, 200, 0)]).later(1_000);
+    assert_eq!(world.pool(), 1);
+    cluster.services[0].rules = vec![Rule { when: Condition::Active(1_000), pool: 1 }];
+    world.reload(vec![cluster]).later(1_000);
+    assert_eq!(world.pool(), 0);
 }
 
 #[test]
@@ -340,7 +376,7 @@ fn the_first_rule_that_holds_decides_and_clients_have_their_own() {
     let mut world = well(cluster);
     assert_eq!(world.pool(), 0);
     assert_eq!(world.at_hour(0, 23).later(100).pool(), 2);
-    assert_eq!(world.counts(&[(1, 11, 0)]).later(100).pool(), 2);
+    assert_eq!(world.counts(&[(1, 11, 0)]).later(12_000).pool(), 2);
     assert_eq!(world.at_hour(1, 6).later(100).pool(), 1);
     assert_eq!(world.counts(&[(1, 5, 0)]).later(100).pool(), 0);
     let view = world.director.pool_view(world.service()).expect("it is in the site");

@@ -106,6 +106,17 @@ fn is_site(effect: &Effect) -> bool {
 }
 
 #[test]
+fn an_order_names_the_partner_that_does_not_know_of_it() {
+    let mut world = pair(vec![shared()]).start();
+    world.run(2_000).order("web1", Wish::Drain).run(2_100);
+    let answer = world.answers()[0].clone().expect("web1 is a server");
+    assert!(answer.iter().any(|line| line.starts_with("beta is not told")), "{answer:?}");
+    let mut world = Setting::new(vec![shop()]).start();
+    world.run(2_000).order("web1", Wish::Drain).run(2_100);
+    assert_eq!(world.answers()[0].as_ref().map(Vec::len), Ok(1), "nobody else serves it");
+}
+
+#[test]
 fn a_node_without_a_partner_has_nothing_to_do_with_the_thread() {
     let mut world = Setting::new(vec![shop()]).start();
     world.run(10_000).reload(vec![shop()]).run(12_000);

@@ -7,7 +7,7 @@ use geminus_packet::tables::Tables as _;
 use super::ground::{self, Flow, Node, Sent, cluster, flow, service, site};
 use super::interleaved::Watched;
 use super::*;
-use crate::model::OnDown;
+use crate::model::{Condition, OnDown, Prefix, Rule};
 
 const DOWN: [OnDown; 3] = [OnDown::Rehash, OnDown::Keep, OnDown::Reset];
 
@@ -226,6 +226,23 @@ fn a_server_whose_clients_do_not_come_back_is_marked_so() {
     let node = Node::new(site);
     let loose = |name: &str| node.entry(name).from.load() & ServerEntry::LOOSE != 0;
     assert!(!loose("web1") && loose("web2"));
+}
+
+#[test]
+fn clients_come_back_to_no_pool_that_only_stands_in() {
+    let mut site = shop(&["web1", "web2", "web3", "web4"]);
+    let service = &mut site.clusters[0].services[0];
+    service.pools = vec!["sorry".into(), "busy".into(), "near".into()];
+    for (server, pool) in service.servers.iter_mut().zip(0..) {
+        server.pool = pool;
+    }
+    service.sorry = Some(1);
+    let rule = |when, pool| Rule { when, pool };
+    let near = Condition::From(vec![Prefix { address: [203, 0, 113, 0].into(), bits: 24 }]);
+    service.rules = vec![rule(near, 3), rule(Condition::Rate(9), 2), rule(Condition::Active(9), 3)];
+    let node = Node::new(site);
+    let loose = |name: &str| node.entry(name).from.load() & ServerEntry::LOOSE != 0;
+    assert_eq!(["web1", "web2", "web3", "web4"].map(loose), [false, true, true, false]);
 }
 
 #[test]

@@ -102,15 +102,26 @@ fn a_drained_server_that_is_down_in_the_last_run_is_not_taken_for_released() {
 fn that_a_drained_server_is_empty_is_told_once_also_over_a_restart() {
     let mut world = well(checked(3));
     world.order("web1", Wish::Drain).order("web2", Wish::Drain);
-    world.counts(&[(1, 0, 9), (2, 3, 9)]).later(1_000);
+    for _ in 0..3 {
+        assert_eq!(
+            world.told_of(EventKind::ServerDrainedEmpty),
+            [""; 0],
+            "no whole pass was begun meanwhile"
+        );
+        world.counts(&[(1, 0, 9), (2, 3, 9)]).later(1_000);
+    }
     assert_eq!(world.told_of(EventKind::ServerDrainedEmpty).len(), 1);
     let mut world = world.again_after(Duration::from_secs(5));
     world.counts(&[(1, 0, 9), (2, 3, 9)]).later(1_000);
     assert_eq!(world.told_of(EventKind::ServerDrainedEmpty), [""; 0]);
-    world.counts(&[(1, 0, 9), (2, 0, 9)]).later(1_000);
+    for _ in 0..2 {
+        world.counts(&[(1, 0, 9), (2, 0, 9)]).later(1_000);
+    }
     let told = world.told_of(EventKind::ServerDrainedEmpty);
     assert!(told.len() == 1 && told[0].contains("web2"), "{told:?}");
     world.order("web1", Wish::Undrain).order("web1", Wish::Drain).later(100);
-    world.counts(&[(1, 0, 9)]).later(1_000);
+    for _ in 0..3 {
+        world.counts(&[(1, 0, 9)]).later(1_000);
+    }
     assert_eq!(world.told_of(EventKind::ServerDrainedEmpty).len(), 2, "another drain is another story");
 }

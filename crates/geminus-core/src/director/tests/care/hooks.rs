@@ -75,7 +75,7 @@ fn a_pool_that_is_empty_or_full_is_named_with_its_service() {
     cluster.services[0].sorry = Some(1);
     cluster.services[0].rules = vec![Rule { when: Condition::Active(100), pool: 1 }];
     let mut world = well(cluster);
-    world.counts(&[(1, 200, 0)]).later(1_000);
+    world.counts(&[(1, 200, 0)]).later(12_000);
     let main = |reason| About {
         server: None,
         services: vec![("shop".into(), "tcp/80".into())],
