@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::judge::State;
-pub use self::look::{Finding, LOOK_AGAIN, SILENCE_LOOK, Spot};
+pub use self::look::{Finding, LOOK_AGAIN, LOOKS, SILENCE_LOOK, Spot};
 pub use self::outage::{RETURN_PATIENCE, Story};
 pub use self::probe::{Diagnosis, Fault, FaultKind, Good, Probe, Question, Reading, Target};
 pub use self::watch::ANSWER_GRACE;
@@ -497,7 +497,7 @@ impl Health {
             self.actions.push_back(Action::Proven(number));
         }
         if watch.judge.is_well() {
-            let findings = self.looks.recovers(number, &watch.target);
+            let findings = self.looks.recovers(number, &watch.target, now);
             self.actions.extend(findings.into_iter().map(|one| Action::Notice(Notice::Finding(one))));
         }
         let stories = self.outage.good(from, now);

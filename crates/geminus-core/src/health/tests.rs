@@ -1,5 +1,7 @@
 //! Laws of the checks as a whole, on a virtual clock.
 
+mod looks;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
