@@ -287,9 +287,8 @@ fn all_silent(servers: usize) -> String {
 
 fn crowd(targets: usize, waited: Duration) -> String {
     format!(
-        "{} of servers wait for their turn, the first for {}: {CHECKS} are under way, which is as many as may be, and \
-         hang; servers are judged later than promised until fewer do, or their timeout is shorter",
-        words::count(targets, "check", "checks"),
+        "too many checks hang at once: {CHECKS} are under way and {targets} wait for their turn, the first for {}; \
+         every server is judged, but late: a shorter timeout of those that hang helps",
         words::time(waited)
     )
 }

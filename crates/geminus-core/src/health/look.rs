@@ -144,7 +144,7 @@ impl Looks {
                 look.found.retain(|number, _| number.is_none_or(|number| live.contains(&number)));
             });
             if !wanted.contains_key(&spot) {
-                drop(self.end_question(spot));
+                let _ = self.end_question(spot);
                 self.take_out(spot);
                 self.looks.remove(&spot);
             }
@@ -249,7 +249,7 @@ impl Looks {
 
     /// The answer to a question does not count.
     pub(super) fn drop_question(&mut self, spot: Spot) {
-        drop(self.end_question(spot));
+        let _ = self.end_question(spot);
     }
 
     /// What is due now is due a little later.
@@ -336,7 +336,7 @@ impl Looks {
     /// Questions that nobody answers are asked again.
     fn give_up(&mut self, now: Instant) {
         while let Some(&(_, spot)) = self.asked.first().filter(|(until, _)| *until <= now) {
-            drop(self.end_question(spot));
+            let _ = self.end_question(spot);
         }
     }
 
