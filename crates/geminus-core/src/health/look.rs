@@ -186,6 +186,7 @@ impl Looks {
 
     /// A target is well again by all its addresses.
     pub(super) fn recovers(&mut self, number: TargetNumber, target: &Target, now: Instant) -> Vec<Finding> {
+        let latest = now + silence_look(self.looks.len());
         let mut gone = Vec::new();
         for &by in &target.addresses {
             let spot = Spot { server: target.server, by };
@@ -197,9 +198,10 @@ impl Looks {
                 continue;
             }
             let is_last = look.failing.len() == 1;
-            // A host that comes back may have been set up anew: it is looked at for silence soon, one after the other.
+            // A host that comes back may have been set up anew: it is looked at for silence soon, one after the other, and
+            // never later than if it had been well all along.
             if is_last {
-                self.recovered = now.max(self.recovered + SILENCE_EACH);
+                self.recovered = (self.recovered + SILENCE_EACH).clamp(now, latest);
             }
             let due = together(self.recovered, TOGETHER_CALM);
             self.change(spot, |look| {

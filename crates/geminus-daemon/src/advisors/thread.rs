@@ -152,3 +152,28 @@ fn descriptors() -> usize {
     let now = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(now.saturating_sub(DESCRIPTORS)).unwrap_or(usize::MAX).max(16)
 }
+
+#[cfg(test)]
+mod tests {
+    use geminus_core::health::FaultKind;
+
+    use super::*;
+
+    #[test]
+    fn a_check_that_gets_no_turn_says_what_to_raise_and_one_that_waits_a_moment_is_made() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let checks = Semaphore::new(1);
+            let first = turn(&checks).await.unwrap();
+            let crowd = turn(&checks).await.unwrap_err();
+            assert_eq!(crowd.kind, FaultKind::Own);
+            assert!(crowd.words.contains("LimitNOFILE"), "{}", crowd.words);
+            let ends = async {
+                sleep(TURN / 10).await;
+                drop(first);
+            };
+            let (second, ()) = tokio::join!(turn(&checks), ends);
+            assert!(second.is_ok());
+        });
+    }
+}
