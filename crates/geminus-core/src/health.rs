@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::judge::State;
-pub use self::look::{Finding, LOOK_AGAIN, SILENCE_LOOK, Spot};
+pub use self::look::{Finding, LOOK_AGAIN, LOOKS, SILENCE_LOOK, Spot};
 pub use self::outage::{RETURN_PATIENCE, Story};
 pub use self::probe::{Diagnosis, Fault, FaultKind, Good, Probe, Question, Reading, Target};
 pub use self::watch::ANSWER_GRACE;
@@ -35,6 +35,13 @@ use crate::model::Site;
 
 /// How long news of a target that went down may be held back until it is known whether it is the only one.
 const STORY_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Checks that are under way at once; more wait for their turn here, where it is known who waits and for how long. Half of the
+/// slots of the clients' road, and 128 MiB of what servers can make this machine hold.
+pub const CHECKS: usize = 2_048;
+
+/// How often it is told that checks wait for each other.
+const CROWD_AGAIN: Duration = Duration::from_secs(60);
 
 /// How often a certificate that expires is warned of.
 pub const CERTIFICATE_AGAIN: Duration = Duration::from_secs(24 * 3600);
@@ -83,8 +90,10 @@ pub enum Notice {
     AdvisorsSilent(Duration),
     /// They are heard again.
     AdvisorsBack,
-    /// The checks of a target cannot be made, for this machine's own reason.
+    /// The checks of a target cannot be made, or come to nothing, for this machine's own reason.
     Blind(TargetNumber),
+    /// So many targets wait for their turn, the first of them for so long: longer than the time between two of its checks.
+    Crowd(usize, Duration),
     /// A certificate expires in so many seconds, or has.
     Certificate(TargetNumber, i64),
     /// A finding of the second look appeared, changed or went.
@@ -123,14 +132,19 @@ pub struct Health {
     last_number: u32,
     /// When something is to be done with each target.
     due: BTreeSet<(Instant, TargetNumber)>,
+    /// Who is due and waits until fewer checks are under way: whoever has waited longest comes first.
+    line: BTreeSet<(Instant, TargetNumber)>,
+    /// When it was last told that they wait for long.
+    crowd_told: Option<Instant>,
     asked: HashMap<u64, TargetNumber>,
     last_probe: u64,
     looks: Looks,
     outage: Outage,
     /// How many targets are not down.
     served: usize,
-    /// The last sign of life of whoever makes the checks.
+    /// When anything was last heard of whoever makes the checks: also what came too late to count.
     heard: Instant,
+    /// Whether it was told that nothing is: until a reading comes in time.
     silent: bool,
     /// Whether this node's own link is down.
     cut_off: bool,
@@ -151,6 +165,8 @@ impl Health {
             of_server: HashMap::new(),
             last_number: 0,
             due: BTreeSet::new(),
+            line: BTreeSet::new(),
+            crowd_told: None,
             asked: HashMap::new(),
             last_probe: 0,
             looks: Looks::default(),
@@ -273,17 +289,23 @@ impl Health {
 
     /// What came of a check.
     pub fn probed(&mut self, reading: Reading, now: Instant) {
+        // Whoever answers late is heard: what is wrong is told of the targets whose checks come to nothing.
         self.heard = now;
-        if std::mem::take(&mut self.silent) {
-            self.notice(Notice::AdvisorsBack);
-        }
+        // Of a check that was given up, which is told by then.
         let Some(number) = self.asked.remove(&reading.number) else { return };
         let Some(watch) = self.watches.get_mut(&number) else { return };
         let asked = watch.asked.take();
         let from = asked.map_or(now, |asked| asked.at);
         // Whoever asked did not run meanwhile, and looked too late.
         let was_late = watch.target.was_late(&reading);
-        if was_late || self.cut_off || from < self.linked {
+        if !was_late && std::mem::take(&mut self.silent) {
+            self.actions.push_back(Action::Notice(Notice::AdvisorsBack));
+        }
+        if self.cut_off || from < self.linked {
+            return self.plan_next(number, asked, now);
+        }
+        if was_late {
+            self.could_not_ask(number, looked_late());
             return self.plan_next(number, asked, now);
         }
         let answered = match &reading.outcome {
@@ -334,9 +356,10 @@ impl Health {
             match watch.asked.take() {
                 Some(asked) => self.unanswered(number, asked, now),
                 None if self.cut_off || watch.is_late(now) => self.plan_next(number, None, now),
-                None => self.ask(number, now),
+                None => drop(self.line.insert((due, number))),
             }
         }
+        self.ask_in_turn(now);
         let nobody_up = self.served == 0;
         let watches = &self.watches;
         let hosts = |numbers: &mut dyn Iterator<Item = TargetNumber>| {
@@ -360,7 +383,8 @@ impl Health {
     /// When [`Self::handle_timeout`] wants to be called, if ever.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let due = self.due.first().map(|&(due, _)| due);
-        [due, self.looks.poll_timeout(), self.outage.poll_timeout()].into_iter().flatten().min()
+        let line = self.line.first().filter(|_| self.has_room()).map(|&(due, _)| due);
+        [due, line, self.looks.poll_timeout(), self.outage.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next thing to do or to say.
@@ -391,7 +415,8 @@ impl Health {
     fn keep(&mut self, number: TargetNumber, bounds: Bounds, pace: Pace, now: Instant) {
         let Some(watch) = self.watches.get_mut(&number) else { return };
         watch.bounds = bounds;
-        if watch.set_pace(pace) && watch.asked.is_none() {
+        let waits = self.line.contains(&(watch.due, number));
+        if watch.set_pace(pace) && watch.asked.is_none() && !waits {
             self.due.remove(&(watch.due, number));
             watch.due = watch.due.min(now + pace.interval);
             self.due.insert((watch.due, number));
@@ -410,11 +435,37 @@ impl Health {
             let Some(watch) = self.watches.remove(&number) else { continue };
             self.numbers.remove(&watch.target);
             self.due.remove(&(watch.due, number));
+            self.line.remove(&(watch.due, number));
             if let Some(asked) = watch.asked {
                 self.asked.remove(&asked.number);
             }
             self.outage.forget(number);
             self.served -= usize::from(watch.counts());
+        }
+    }
+
+    /// Asks whoever has waited longest, as long as there is room.
+    fn ask_in_turn(&mut self, now: Instant) {
+        self.tell_crowd(now);
+        while (self.cut_off || self.has_room())
+            && let Some((_, number)) = self.line.pop_first()
+        {
+            if self.cut_off { self.plan_next(number, None, now) } else { self.ask(number, now) }
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.asked.len() < CHECKS
+    }
+
+    /// Says so if somebody waits for longer than the time between two of its checks.
+    fn tell_crowd(&mut self, now: Instant) {
+        let Some(&(since, number)) = self.line.first().filter(|_| !self.cut_off) else { return };
+        let waited = now.since(since);
+        let is_long = self.watches.get(&number).is_some_and(|watch| watch.is_late(now));
+        if is_long && self.crowd_told.is_none_or(|told| now.since(told) >= CROWD_AGAIN) {
+            self.crowd_told = Some(now);
+            self.notice(Notice::Crowd(self.line.len(), waited));
         }
     }
 
@@ -436,11 +487,14 @@ impl Health {
         self.due.insert((watch.due, number));
     }
 
-    /// Nobody said anything: that says nothing of the target, but something of whoever should have.
+    /// Nobody said anything: that says nothing of the target, but something of whoever should have. If nothing at all was heard
+    /// since, it is told of everybody at once; else of the target.
     fn unanswered(&mut self, number: TargetNumber, asked: Asked, now: Instant) {
         self.asked.remove(&asked.number);
         if self.heard < asked.at {
             self.advisors_silent(now.since(self.heard.max(asked.at)));
+        } else if !self.cut_off && asked.at >= self.linked {
+            self.could_not_ask(number, looked_late());
         }
         self.plan_next(number, None, now);
     }
@@ -501,7 +555,7 @@ impl Health {
             self.actions.push_back(Action::Proven(number));
         }
         if watch.judge.is_well() {
-            let findings = self.looks.recovers(number, &watch.target);
+            let findings = self.looks.recovers(number, &watch.target, now);
             self.actions.extend(findings.into_iter().map(|one| Action::Notice(Notice::Finding(one))));
         }
         let is_here = watch.is_here;
@@ -537,4 +591,11 @@ impl Health {
     fn notice(&mut self, notice: Notice) {
         self.actions.push_back(Action::Notice(notice));
     }
+}
+
+/// What came of a check was looked at when its time was long over.
+fn looked_late() -> Fault {
+    let words = "this machine looked at what came of the check too late to know: it has too little computing time left \
+                 for its checks; see what else runs on it, or lengthen connect and timeout";
+    Fault { kind: FaultKind::Own, words: words.to_owned() }
 }

@@ -5,7 +5,7 @@
 //! with it; where it has not, a filter stays behind a killed daemon, sees no marked packet any more, and is removed by the
 //! next.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aya::maps::Map;
@@ -95,7 +95,7 @@ impl Probes {
             return Err(failed(&"the object has no table of checks"));
         };
         let entries = Mapping::new(map.fd().as_fd(), SLOTS).map_err(|error| failed(&error))?;
-        let free = Mutex::new((0..SLOTS as u16).rev().collect());
+        let free = Mutex::new((0..SLOTS as u16).collect());
         Ok(Self { ebpf, slots: Arc::new(Slots { entries, free }), mode, attached: HashMap::new() })
     }
 
@@ -188,8 +188,9 @@ impl Probes {
 #[derive(Debug)]
 pub struct Slots {
     entries: Mapping<ProbeEntry>,
-    /// Numbers of those that nobody has. The one taken longest ago comes last.
-    free: Mutex<Vec<u16>>,
+    /// Numbers of those that nobody has. The one that was given back last comes last: what a check still has to say when its
+    /// slot is gone finds nobody there for as long as may be.
+    free: Mutex<VecDeque<u16>>,
 }
 
 /// A slot that somebody has, until it is dropped.
@@ -202,7 +203,7 @@ pub struct Slot {
 impl Slots {
     /// Takes a slot for a check; none: all are taken.
     pub fn take(self: &Arc<Self>, asked: &Asked) -> Option<Slot> {
-        let number = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let number = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop_front()?;
         let slot = Slot { slots: Arc::clone(self), number };
         slot.entry().begin(asked);
         Some(slot)
@@ -233,7 +234,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.entry().end();
-        self.slots.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.number);
+        self.slots.free.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.number);
     }
 }
 

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::bpf_csum_diff;
 use aya_ebpf::macros::{classifier, map};
 use aya_ebpf::maps::Array;
 use aya_ebpf::programs::TcContext;
-use geminus_packet::probe::{Note, ProbeEntry, Return, Seen, slot};
+use geminus_packet::probe::{Leave, Note, ProbeEntry, Return, Seen, slot};
 use geminus_packet::tables::{MAC_BITS, word_mac};
 use geminus_packet::word::Word;
 
@@ -79,8 +79,10 @@ pub fn geminus_probe_in(ctx: TcContext) -> i32 {
 fn out(ctx: &TcContext, slot: u32) -> Option<i32> {
     let entry = PROBES.get(slot)?;
     let seen = seen(ctx, IP_AT, is_ipv6(ctx)?, Way::Out)?;
-    if !entry.leaves(&seen) {
-        return None;
+    match entry.leaves(&seen) {
+        Leave::Clients => {}
+        Leave::Late => return Some(DROP),
+        Leave::Other => return None,
     }
     if let Some(place) = RETURNS.get(seen.index()?) {
         place.store(u64::from(slot) + 1);

@@ -67,7 +67,7 @@ pub struct ProbeEntry {
     pub server: [Word; 2],
     /// The cluster address.
     pub cluster: [Word; 2],
-    /// Our port, or identifier of an echo, with bit 16 set once a packet has left; 0: none has.
+    /// Our port, or identifier of an echo, with bit 16 set once a packet has left; 0: none has. Set once for each check.
     pub own: Word,
     /// Packets that left, from bit 32 those that came back, and from bit 56 [`Note`]s.
     pub packets: Word,
@@ -97,6 +97,17 @@ impl Note {
     const fn bit(self) -> u64 {
         1 << (56 + 2 * self as u64)
     }
+}
+
+/// What a packet with the mark of a slot is to its check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Its own: it goes to the cluster address.
+    Clients,
+    /// One of the check before, which had the same mark, by another port: it goes nowhere.
+    Late,
+    /// Something else.
+    Other,
 }
 
 /// What an incoming packet is to a check.
@@ -224,16 +235,27 @@ impl ProbeEntry {
     }
 
     /// A packet with this slot's mark leaves: whether it goes to the server that is checked, and so is to go to the cluster
-    /// address. Remembers by which port it left.
+    /// address. Remembers by which port the first one left.
+    ///
+    /// A check has one socket. What leaves by another port is a late word of whoever had the slot before: if it were
+    /// remembered, the answers to this check would not be known any more. Nor may it pass as it is: where the late one was
+    /// faster, this check's own packets would pass so too, and find a server well that is so at its own address alone.
     #[inline(always)]
-    pub fn leaves(&self, seen: &Seen) -> bool {
+    pub fn leaves(&self, seen: &Seen) -> Leave {
         let is_its =
             Some(self.state.load() & !CLUSTER6) == seen.state(SERVER6) && is(&self.server, seen.address);
-        if is_its {
-            self.own.store(1 << 16 | seen.own as u64);
-            self.packets.fetch_add(1);
+        if !is_its {
+            return Leave::Other;
         }
-        is_its
+        let own = 1 << 16 | seen.own as u64;
+        let known = self.own.load();
+        if known == 0 {
+            self.own.store(own);
+        } else if known != own {
+            return Leave::Late;
+        }
+        self.packets.fetch_add(1);
+        Leave::Clients
     }
 
     /// Whether the cluster address is of another family than the server's.
@@ -338,20 +360,36 @@ mod tests {
     fn only_a_packet_to_the_server_that_is_checked_leaves_as_a_clients() {
         let entry = ProbeEntry::default();
         let good = seen("192.0.2.21", TCP, 40_000, 80);
-        assert!(!entry.leaves(&good), "nobody has the slot");
+        assert_eq!(entry.leaves(&good), Leave::Other, "nobody has the slot");
         entry.begin(&asked("192.0.2.21", "192.0.2.80", Over::Tcp(80)));
-        assert!(entry.leaves(&good));
+        assert_eq!(entry.leaves(&good), Leave::Clients);
         for other in [
             seen("192.0.2.22", TCP, 40_000, 80),
             seen("192.0.2.21", TCP, 40_000, 81),
             seen("192.0.2.21", UDP, 40_000, 80),
             Seen { is_ipv6: true, ..good },
         ] {
-            assert!(!entry.leaves(&other), "{other:?}");
+            assert_eq!(entry.leaves(&other), Leave::Other, "{other:?}");
         }
         assert_eq!(entry.counted(), [1, 0]);
         entry.end();
-        assert!(!entry.leaves(&good));
+        assert_eq!(entry.leaves(&good), Leave::Other);
+    }
+
+    #[test]
+    fn a_late_word_of_the_check_before_takes_no_answer_from_the_next_one() {
+        let entry = ProbeEntry::default();
+        let from = |own| seen("192.0.2.21", TCP, own, 80);
+        let answer = |own| seen("192.0.2.80", TCP, own, 80);
+        for [before, own] in [[40_000, 40_001], [40_001, 40_000]] {
+            entry.begin(&asked("192.0.2.21", "192.0.2.80", Over::Tcp(80)));
+            assert_eq!(entry.leaves(&from(own)), Leave::Clients, "a new check has a new port");
+            assert_eq!(entry.leaves(&from(before)), Leave::Late);
+            assert_eq!(entry.leaves(&from(own)), Leave::Clients);
+            assert_eq!(entry.counted(), [2, 0], "what does not leave is not counted");
+            assert_eq!(entry.returns(&answer(before)), Return::Other);
+            assert_eq!(entry.returns(&answer(own)), Return::Answer);
+        }
     }
 
     #[test]
@@ -360,7 +398,7 @@ mod tests {
         entry.begin(&asked("2001:db8::21", "2001:db8::80", Over::Udp(53)));
         let answer = seen("2001:db8::80", UDP, 40_000, 53);
         assert_eq!(entry.returns(&answer), Return::Other, "nothing was asked yet");
-        assert!(entry.leaves(&seen("2001:db8::21", UDP, 40_000, 53)));
+        assert_eq!(entry.leaves(&seen("2001:db8::21", UDP, 40_000, 53)), Leave::Clients);
         for other in [
             seen("2001:db8::80", UDP, 40_001, 53),
             seen("2001:db8::80", UDP, 40_000, 54),
@@ -398,8 +436,8 @@ mod tests {
                 ..asked(server, cluster, Over::Echo)
             });
             assert!(entry.crosses());
-            assert!(!entry.leaves(&echo(cluster)));
-            assert!(entry.leaves(&echo(server)));
+            assert_eq!(entry.leaves(&echo(cluster)), Leave::Other);
+            assert_eq!(entry.leaves(&echo(server)), Leave::Clients);
             let to = words(ip(source));
             assert_eq!(entry.returns_across(&echo(cluster), words(ip(stranger)), mac), Return::Other);
             assert_eq!(entry.returns_across(&echo(stranger), to, mac + 1), Return::Other);
@@ -420,7 +458,7 @@ mod tests {
         let entry = ProbeEntry::default();
         entry.begin(&asked("192.0.2.21", "192.0.2.80", Over::Udp(53)));
         let sent = seen("192.0.2.21", UDP, 40_000, 53);
-        assert!(entry.leaves(&sent));
+        assert_eq!(entry.leaves(&sent), Leave::Clients);
         assert!(!entry.has(Note::OwnName));
         assert_eq!([entry.returns(&sent), entry.returns(&sent)], [Return::OwnName; 2]);
         assert!(entry.has(Note::OwnName) && !entry.has(Note::Refused));

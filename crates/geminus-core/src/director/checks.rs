@@ -7,7 +7,9 @@ use super::counts::was_released;
 use super::fleet::{Facts, Fleet};
 use super::told::News;
 use super::{About, Director, Effect, Instant, TimeOfDay, words};
-use crate::health::{Action, Diagnosis, Finding, Health, Notice, Reading, Spot, State, Story, TargetNumber};
+use crate::health::{
+    Action, CHECKS, Diagnosis, Finding, Health, Notice, Reading, Spot, State, Story, TargetNumber,
+};
 use crate::journal::EventKind;
 use crate::plan::Rulings;
 
@@ -168,6 +170,7 @@ impl Director {
                     format!("{} cannot be checked: {why}; its last state stays", self.called(target));
                 Some((EventKind::CheckImpossible, message))
             }
+            Notice::Crowd(targets, waited) => Some((EventKind::CheckImpossible, crowd(targets, waited))),
             Notice::Certificate(target, seconds) => {
                 let message = format!("{}: its certificate {}", self.called(target), expires(seconds));
                 Some((EventKind::CertificateExpires, message))
@@ -279,6 +282,14 @@ fn all_silent(servers: usize) -> String {
         "all checks fail at once, of {} that were well: this node's own network is the likely reason; \
          their pools go on as if they were well",
         words::count(servers, "target", "targets")
+    )
+}
+
+fn crowd(targets: usize, waited: Duration) -> String {
+    format!(
+        "too many checks hang at once: {CHECKS} are under way and {targets} wait for their turn, the first for {}; \
+         every server is judged, but late: a shorter timeout of those that hang helps",
+        words::time(waited)
     )
 }
 

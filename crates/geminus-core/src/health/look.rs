@@ -1,6 +1,9 @@
 //! The second look: what is wrong with a server's set-up, by cluster address.
 //!
-//! Of one server and one cluster address one question at a time is under way, so that the answer needs no name.
+//! Of one server and one cluster address one question at a time is under way, so that the answer needs no name. Questions
+//! about what fails take a second each where nobody answers, and so they are few at a time however much fails: some places are
+//! for what began to fail just now, so that a mistake is named also while a thousand others are dead; the others go in turn
+//! to whoever has waited longest, so that nobody is forgotten.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,8 +27,19 @@ const SILENCE_EACH: Duration = Duration::from_millis(8);
 /// Time between two looks at a server of which several targets are down, at least.
 const LOOK_SPACING: Duration = Duration::from_millis(500);
 
-/// How long an answer is waited for.
-const LOOK_PATIENCE: Duration = Duration::from_secs(3);
+/// How long an answer is waited for: ten times as long as a look takes, and longer than a driver is busy with large tables.
+/// What comes no sooner went with the thread that was to look.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Looks at what fails that are under way at once: each is six packets to one host, and two of the slots of the clients' road.
+pub const LOOKS: usize = 16;
+
+/// So many of them are for what began to fail within [`FRESH`]: with a look of a second at a dead host, each of four mistakes
+/// a second is named within two.
+const FRESH_LOOKS: usize = 4;
+
+/// How long it is news that something fails: as long as it takes until it would be asked about again.
+const FRESH: Duration = LOOK_AGAIN;
 
 /// One server and one cluster address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,16 +50,40 @@ pub struct Spot {
     pub by: IpAddr,
 }
 
+/// A question under way.
+#[derive(Debug)]
+struct Asked {
+    /// About which target; none: about silence.
+    about: Option<TargetNumber>,
+    /// When it is given up.
+    until: Instant,
+    place: Place,
+}
+
+/// Of which places a question under way has one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// Of those for what began to fail just now.
+    Fresh,
+    /// Of those for whoever has waited longest.
+    Line,
+    /// Of none: who only listens for a claim is no burden.
+    Free,
+}
+
 #[derive(Debug)]
 struct Look {
     /// Any target of the server that is checked by the address.
     target: Arc<Target>,
+    /// When it is asked about next, at the soonest.
     due: Instant,
     /// The targets that fail by the address.
     failing: Vec<TargetNumber>,
     turn: usize,
-    /// About which target the question under way is, and since when it is; no target: about silence.
-    asked: Option<(Option<TargetNumber>, Instant)>,
+    /// Since when something fails of which nobody was asked yet.
+    fresh: Option<Instant>,
+    /// The question under way.
+    asked: Option<Asked>,
     /// What was found, by target; no target: what holds for all of them.
     found: BTreeMap<Option<TargetNumber>, Diagnosis>,
     /// A host that was known to answer for the address kept silent once: an answer may have been lost.
@@ -70,11 +108,23 @@ fn silence_look(spots: usize) -> Duration {
     SILENCE_LOOK.max(SILENCE_EACH * u32::try_from(spots).unwrap_or(u32::MAX))
 }
 
-/// Everything that is looked at.
+/// Everything that is looked at. A spot is in `asked` while a question about it is under way, else in `line` while something
+/// fails there, else in `calm`.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     looks: BTreeMap<Spot, Look>,
-    due: BTreeSet<(Instant, Spot)>,
+    /// When each is looked at for silence.
+    calm: BTreeSet<(Instant, Spot)>,
+    /// When each may be asked about: whoever has waited longest comes first.
+    line: BTreeSet<(Instant, Spot)>,
+    /// Those of the line that began to fail just now.
+    fresh: BTreeSet<(Instant, Spot)>,
+    /// When each question is given up.
+    asked: BTreeSet<(Instant, Spot)>,
+    fresh_asked: usize,
+    line_asked: usize,
+    /// The last moment that was given to a spot which is well again.
+    recovered: Instant,
 }
 
 impl Looks {
@@ -87,15 +137,22 @@ impl Looks {
             }
         }
         let live: BTreeSet<_> = targets.iter().map(|&(number, _)| number).collect();
-        self.looks.retain(|spot, look| {
-            look.failing.retain(|number| live.contains(number));
-            look.found.retain(|number, _| number.is_none_or(|number| live.contains(&number)));
-            wanted.contains_key(spot)
-        });
-        self.due.retain(|(_, spot)| wanted.contains_key(spot));
+        let known: Vec<_> = self.looks.keys().copied().collect();
+        for spot in known {
+            self.change(spot, |look| {
+                look.failing.retain(|number| live.contains(number));
+                look.found.retain(|number, _| number.is_none_or(|number| live.contains(&number)));
+            });
+            if !wanted.contains_key(&spot) {
+                let _ = self.end_question(spot);
+                self.take_out(spot);
+                self.looks.remove(&spot);
+            }
+        }
         let fresh = wanted.keys().filter(|spot| !self.looks.contains_key(spot)).count();
         let mut begun = 0;
-        let pause = silence_look(wanted.len());
+        // What is new is looked at soon, however many there are beside it.
+        let pause = silence_look(fresh);
         for (spot, target) in wanted {
             if let Some(look) = self.looks.get_mut(&spot) {
                 look.target = Arc::clone(target);
@@ -105,42 +162,62 @@ impl Looks {
             let after = pause * begun / u32::try_from(fresh).unwrap_or(u32::MAX);
             let due = together(now + after, TOGETHER_CALM);
             let (target, failing, found) = (Arc::clone(target), Vec::new(), BTreeMap::new());
-            let look = Look { target, due, failing, turn: 0, asked: None, found, doubted: false };
+            let look =
+                Look { target, due, failing, turn: 0, fresh: None, asked: None, found, doubted: false };
             self.looks.insert(spot, look);
-            self.due.insert((due, spot));
+            self.put_in(spot);
         }
     }
 
-    /// A target fails by an address; if it did not before, that is looked at now.
+    /// A target fails by an address; if it did not before, that is looked at as soon as may be.
     pub(super) fn fails(&mut self, spot: Spot, number: TargetNumber, now: Instant) {
-        let Some(look) = self.looks.get_mut(&spot).filter(|look| !look.failing.contains(&number)) else {
+        if self.looks.get(&spot).is_none_or(|look| look.failing.contains(&number)) {
             return;
-        };
-        look.failing.push(number);
-        look.turn = look.failing.len() - 1;
-        if look.asked.is_none() {
-            self.put_off(spot, now);
         }
+        let since = together(now, TOGETHER_CALM);
+        self.change(spot, |look| {
+            look.failing.push(number);
+            look.turn = look.failing.len() - 1;
+            look.fresh = Some(since);
+            // Whoever waits already keeps its place.
+            look.due = look.due.min(since);
+        });
     }
 
     /// A target is well again by all its addresses.
-    pub(super) fn recovers(&mut self, number: TargetNumber, target: &Target) -> Vec<Finding> {
+    pub(super) fn recovers(&mut self, number: TargetNumber, target: &Target, now: Instant) -> Vec<Finding> {
+        let latest = now + silence_look(self.looks.len());
         let mut gone = Vec::new();
         for &by in &target.addresses {
             let spot = Spot { server: target.server, by };
             let Some(look) = self.looks.get_mut(&spot) else { continue };
-            look.failing.retain(|one| *one != number);
             if let Some(before) = look.found.remove(&Some(number)) {
                 gone.push(Finding { spot, target: Some(number), before: Some(before), now: None });
             }
+            if !look.failing.contains(&number) {
+                continue;
+            }
+            let is_last = look.failing.len() == 1;
+            // A host that comes back may have been set up anew: it is looked at for silence soon, one after the other, and
+            // never later than if it had been well all along.
+            if is_last {
+                self.recovered = (self.recovered + SILENCE_EACH).clamp(now, latest);
+            }
+            let due = together(self.recovered, TOGETHER_CALM);
+            self.change(spot, |look| {
+                look.failing.retain(|one| *one != number);
+                if is_last {
+                    look.due = due;
+                }
+            });
         }
         gone
     }
 
     /// The answer to a question; returns what is different now.
     pub(super) fn answered(&mut self, spot: Spot, found: Diagnosis, now: Instant) -> Vec<Finding> {
+        let Some(Asked { about, .. }) = self.end_question(spot) else { return Vec::new() };
         let Some(look) = self.looks.get_mut(&spot) else { return Vec::new() };
-        let Some((about, _)) = look.asked.take() else { return Vec::new() };
         // A target that came up meanwhile has nothing to explain.
         let about = about.filter(|number| look.failing.contains(number));
         let claimed = look.found.contains_key(&None);
@@ -169,29 +246,30 @@ impl Looks {
             }
             (Some(number), _) => set(Some(number), Some(found)),
         }
-        let unseen = look.failing.iter().any(|&number| !look.found.contains_key(&Some(number)));
-        if unseen && about.is_none() {
-            self.put_off(spot, now);
-        }
         changes
     }
 
     /// The answer to a question does not count.
     pub(super) fn drop_question(&mut self, spot: Spot) {
-        if let Some(look) = self.looks.get_mut(&spot) {
-            look.asked = None;
-        }
+        let _ = self.end_question(spot);
     }
 
     /// What is due now is due a little later.
     pub(super) fn postpone(&mut self, now: Instant) {
-        while let Some(&(_, spot)) = self.due.first().filter(|(due, _)| *due <= now) {
-            self.put_off(spot, now + LOOK_SPACING);
+        self.give_up(now);
+        let due = |queue: &BTreeSet<(Instant, Spot)>| queue.first().filter(|(due, _)| *due <= now).copied();
+        while let Some((_, spot)) = due(&self.calm).or_else(|| due(&self.line)) {
+            self.change(spot, |look| {
+                look.due = together(now + LOOK_SPACING, TOGETHER_CALM);
+                look.fresh = None;
+            });
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.due.first().map(|&(due, _)| due)
+        let line = self.line.first().filter(|_| self.line_asked < LOOKS - FRESH_LOOKS);
+        let fresh = self.fresh.last().filter(|_| self.fresh_asked < FRESH_LOOKS);
+        [self.calm.first(), self.asked.first(), line, fresh].into_iter().flatten().map(|&(due, _)| due).min()
     }
 
     /// The next question that is due, if any. `targets` says what a number stands for.
@@ -200,27 +278,27 @@ impl Looks {
         targets: impl Fn(TargetNumber) -> Option<&'a Arc<Target>>,
         now: Instant,
     ) -> Option<Question> {
+        self.give_up(now);
+        let (spot, place) = self.next(now)?;
         let pause = silence_look(self.looks.len());
-        loop {
-            let &(_, spot) = self.due.first().filter(|(due, _)| *due <= now)?;
-            let look = self.looks.get_mut(&spot)?;
-            if let Some((_, since)) = look.asked.filter(|&(_, since)| now.since(since) < LOOK_PATIENCE) {
-                self.put_off(spot, since + LOOK_PATIENCE);
-                continue;
-            }
-            let failing = look.failing.get(look.turn % look.failing.len().max(1)).copied();
-            look.turn = look.turn.wrapping_add(1);
-            look.asked = Some((failing, now));
-            let target = failing.and_then(&targets).unwrap_or(&look.target);
-            let question = Question { target: Arc::clone(target), by: spot.by, failed: failing.is_some() };
-            let others = u32::try_from(look.failing.len()).unwrap_or(u32::MAX).max(1);
-            let next = match failing {
-                Some(_) => now + (LOOK_AGAIN / others).max(LOOK_SPACING),
-                None => now + pause,
-            };
-            self.put_off(spot, next);
-            return Some(question);
-        }
+        self.take_out(spot);
+        let look = self.looks.get_mut(&spot)?;
+        let about = look.failing.get(look.turn % look.failing.len().max(1)).copied();
+        look.turn = look.turn.wrapping_add(1);
+        look.fresh = None;
+        let target = about.and_then(&targets).unwrap_or(&look.target);
+        let question = Question { target: Arc::clone(target), by: spot.by, failed: about.is_some() };
+        let others = u32::try_from(look.failing.len()).unwrap_or(u32::MAX).max(1);
+        let next = match about {
+            Some(_) => now + (LOOK_AGAIN / others).max(LOOK_SPACING),
+            None => now + pause,
+        };
+        look.due = together(next, TOGETHER_CALM);
+        let until = now + LOOK_PATIENCE;
+        look.asked = Some(Asked { about, until, place });
+        self.asked.insert((until, spot));
+        self.count(place, 1);
+        Some(question)
     }
 
     /// What is known of a server by its addresses, as far as it concerns a target.
@@ -237,11 +315,81 @@ impl Looks {
         })
     }
 
+    /// Who is asked about now, and of which places it has one.
+    fn next(&mut self, now: Instant) -> Option<(Spot, Place)> {
+        let due = |&&(due, _): &&(Instant, Spot)| due <= now;
+        if let Some(&(_, spot)) = self.calm.first().filter(due) {
+            return Some((spot, Place::Free));
+        }
+        if self.line_asked < LOOKS - FRESH_LOOKS
+            && let Some(&(_, spot)) = self.line.first().filter(due)
+        {
+            return Some((spot, Place::Line));
+        }
+        // If the newest is no news any more, nobody is.
+        if self.fresh.last().is_some_and(|&(since, _)| now.since(since) > FRESH) {
+            self.fresh.clear();
+        }
+        let has_room = self.fresh_asked < FRESH_LOOKS;
+        let &(_, spot) = self.fresh.last().filter(due).filter(|_| has_room)?;
+        Some((spot, Place::Fresh))
+    }
+
+    /// Questions that nobody answers are asked again.
+    fn give_up(&mut self, now: Instant) {
+        while let Some(&(_, spot)) = self.asked.first().filter(|(until, _)| *until <= now) {
+            let _ = self.end_question(spot);
+        }
+    }
+
+    /// The question about a spot is under way no more.
+    fn end_question(&mut self, spot: Spot) -> Option<Asked> {
+        let asked = self.looks.get_mut(&spot)?.asked.take()?;
+        self.asked.remove(&(asked.until, spot));
+        self.count(asked.place, -1);
+        self.put_in(spot);
+        Some(asked)
+    }
+
+    fn count(&mut self, place: Place, more: isize) {
+        let places = match place {
+            Place::Fresh => &mut self.fresh_asked,
+            Place::Line => &mut self.line_asked,
+            Place::Free => return,
+        };
+        *places = places.saturating_add_signed(more);
+    }
+
     fn put_off(&mut self, spot: Spot, due: Instant) {
+        self.change(spot, |look| look.due = together(due, TOGETHER_CALM));
+    }
+
+    /// Changes what decides when a spot is looked at.
+    fn change(&mut self, spot: Spot, how: impl FnOnce(&mut Look)) {
+        self.take_out(spot);
         if let Some(look) = self.looks.get_mut(&spot) {
-            self.due.remove(&(look.due, spot));
-            look.due = together(due, TOGETHER_CALM);
-            self.due.insert((look.due, spot));
+            how(look);
+        }
+        self.put_in(spot);
+    }
+
+    /// Puts a spot where it waits, unless a question about it is under way.
+    fn put_in(&mut self, spot: Spot) {
+        let Some(look) = self.looks.get(&spot).filter(|look| look.asked.is_none()) else { return };
+        if look.failing.is_empty() {
+            self.calm.insert((look.due, spot));
+            return;
+        }
+        self.line.insert((look.due, spot));
+        self.fresh.extend(look.fresh.map(|since| (since, spot)));
+    }
+
+    fn take_out(&mut self, spot: Spot) {
+        let Some(look) = self.looks.get(&spot) else { return };
+        self.calm.remove(&(look.due, spot));
+        self.line.remove(&(look.due, spot));
+        if let Some(since) = look.fresh {
+            self.fresh.remove(&(since, spot));
         }
     }
 }

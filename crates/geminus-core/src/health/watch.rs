@@ -47,7 +47,7 @@ pub(super) struct Watch {
     pub(super) latency: Option<Duration>,
     /// What the last failed check found.
     pub(super) fault: Option<Fault>,
-    /// How many checks in a row could not be made for a reason of this machine's own.
+    /// How many checks in a row could not be made, or came to nothing, for a reason of this machine's own.
     pub(super) own_faults: u32,
     /// Seconds until the certificate expires, as last seen.
     pub(super) certificate: Option<i64>,

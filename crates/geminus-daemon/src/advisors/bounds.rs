@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use geminus_core::health::ANSWER_GRACE;
+
 /// Checks and looks that may wait for the thread: it takes them within microseconds.
 pub(super) const ORDERS: usize = 16_384;
 
@@ -20,15 +22,19 @@ pub(super) const SIGNS: u32 = 4;
 /// How often the thread gives a sign of life.
 pub(super) const BEAT: Duration = Duration::from_millis(100);
 
-/// Checks under way at once; more wait for their turn. Half of the slots of the clients' road: farewells and looks have some
-/// too.
-pub(super) const CHECKS: usize = 2_048;
+/// Checks under way at once: no more are asked for, but what was given up may be under way yet. Half of the slots of the
+/// clients' road: [`FAREWELLS`] and [`LOOKS`] have some too.
+pub(super) const CHECKS: usize = geminus_core::health::CHECKS;
+
+/// How long a check waits for its turn where this machine has descriptors for fewer than [`CHECKS`]: half of the time that is
+/// waited for its reading after its own is over.
+pub(super) const TURN: Duration = Duration::from_millis(ANSWER_GRACE.as_millis() as u64 / 2);
 
 /// Descriptors of the process that are not those of checks.
 pub(super) const DESCRIPTORS: u64 = 256;
 
-/// Second looks under way at once.
-pub(super) const LOOKS: usize = 16;
+/// Second looks under way at once: no more are asked for, but what was given up may be under way yet.
+pub(super) const LOOKS: usize = geminus_core::health::LOOKS;
 
 /// Programs of `exec` checks that run at once.
 pub(super) const PROGRAMS: usize = 64;
@@ -45,6 +51,8 @@ pub(super) const DATAGRAM: usize = 4_096;
 
 /// How long a server is given to close after a farewell, and how much it may say meanwhile.
 pub(super) const FAREWELL: Duration = Duration::from_millis(250);
+/// Servers that are given that time at once. With [`CHECKS`] three quarters of the slots: each farewell has one.
+pub(super) const FAREWELLS: usize = 1_024;
 /// See [`FAREWELL`].
 pub(super) const FAREWELL_BYTES: usize = 16 * 1_024;
 

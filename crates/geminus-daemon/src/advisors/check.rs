@@ -1,6 +1,8 @@
 //! One check: the right transport, the right road, and an end in time.
 
 use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use geminus_advisor::{Conversation, Dialogue, Transport, dialogue};
@@ -26,7 +28,7 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    fn of(target: &Target) -> Self {
+    pub(super) fn of(target: &Target) -> Self {
         let now = Instant::now();
         let all = now + target.timeout;
         Self { connect: all.min(now + target.connect), all }
@@ -48,7 +50,7 @@ pub(super) async fn check(means: &Means, probe: &Probe, way: &Way) -> Result<Goo
         Transport::Echo => Over::Echo,
         _ => Over::Tcp(target.port),
     };
-    let aim = means.aim(target.server, probe.by, way, over)?;
+    let aim = Rc::new(means.aim(target.server, probe.by, way, over)?);
     let outcome = by_transport(means, target, asked_by, dialogue, &aim, deadlines).await;
     if !aim.was_taken(&outcome) {
         if let Place::Link { name, .. } = &way.place {
@@ -56,17 +58,17 @@ pub(super) async fn check(means: &Means, probe: &Probe, way: &Way) -> Result<Goo
         }
         return Err(own("packets to the server do not leave by the interface that leads to it"));
     }
-    // What talks on after this has the road as long as it needs it.
+    // Who is told farewell has the road for as long as that takes; all other connections are closed by now.
     outcome.map_err(|failure| aim.explained(probe.by, failure))
 }
 
 /// Conversations are boxed: they take many times the room of a handshake, and most checks are no more than that.
-async fn by_transport(
+pub(super) async fn by_transport(
     means: &Means,
     target: &Target,
     by: IpAddr,
     Dialogue { transport, conversation }: Dialogue,
-    aim: &Aim,
+    aim: &Rc<Aim>,
     deadlines: Deadlines,
 ) -> Result<Good, Fault> {
     match transport {
@@ -79,8 +81,9 @@ async fn by_transport(
                     converse(&mut stream, conversation).await
                 });
                 let Talk { outcome, farewell: has_more } = talk.await;
-                if has_more {
-                    drop(spawn_local(farewell(stream)));
+                // Where too many are told farewell at once, it is reset as everybody else is.
+                if has_more && let Ok(turn) = Arc::clone(&means.farewells).try_acquire_owned() {
+                    drop(spawn_local(farewell(stream, (Rc::clone(aim), turn))));
                 }
                 outcome
             })

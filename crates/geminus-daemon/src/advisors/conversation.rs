@@ -63,8 +63,9 @@ async fn say(stream: &mut (impl AsyncWrite + Unpin), out: &mut Vec<u8>) -> std::
     Ok(())
 }
 
-/// Lets the server close first, as one who was told farewell does.
-pub(super) async fn farewell(mut stream: TcpStream) {
+/// Lets the server close first, as one who was told farewell does. It holds the road until the connection is closed: without
+/// it the server's last words reach nobody, and nobody takes back what it says again and again.
+pub(super) async fn farewell(mut stream: TcpStream, road: impl Sized) {
     let mut heard = 0;
     let listening = async {
         let mut buffer = [0; READ];
@@ -76,6 +77,8 @@ pub(super) async fn farewell(mut stream: TcpStream) {
         }
     };
     drop(timeout(FAREWELL, listening).await);
+    drop(stream);
+    drop(road);
 }
 
 /// Talks by datagrams until the conversation knows.

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use geminus_core::health::{Fault, FaultKind, Good};
@@ -13,7 +14,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::bounds::{LOAD_AGAIN, PROGRAMS, RECEIVED};
+use super::bounds::{FAREWELLS, LOAD_AGAIN, PROGRAMS, RECEIVED};
 use super::echo::Echo;
 use super::look::Claims;
 use super::source::source_to;
@@ -35,6 +36,8 @@ pub(super) struct Means {
     pub(super) echo: Echo,
     pub(super) tls: Tls,
     pub(super) programs: Semaphore,
+    /// Turns of connections that servers may close first.
+    pub(super) farewells: Arc<Semaphore>,
     pub(super) claims: Claims,
     /// Interfaces, and whether of IPv4, that have no address of a family from which servers would be asked.
     without_address: RefCell<BTreeSet<(String, bool)>>,
@@ -65,6 +68,7 @@ impl Means {
             echo: Echo::new(),
             tls: Tls::new(),
             programs: Semaphore::new(PROGRAMS),
+            farewells: Arc::new(Semaphore::new(FAREWELLS)),
             claims: Claims::default(),
             without_address: RefCell::default(),
             nonce: Cell::new(random()),

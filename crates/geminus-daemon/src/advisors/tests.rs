@@ -13,8 +13,9 @@ use geminus_core::health::{Fault, FaultKind, Good, Probe, Target};
 use geminus_core::model::{Advisor, Http, Protocol};
 use tokio::task::{LocalSet, spawn_local};
 
-use super::check::check;
-use super::road::Means;
+use super::bounds::FAREWELLS;
+use super::check::{Deadlines, by_transport, check};
+use super::road::{Aim, Means, Road};
 use super::{Place, Way};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -263,6 +264,66 @@ fn a_cluster_address_that_a_collocated_server_lacks_is_named() {
     assert_eq!(means().aim(HERE, Some(HERE), &way, over).unwrap().address, HERE);
     let behind = Way { place: Place::Behind("192.0.2.1".parse().unwrap()), is_dispatcher: false };
     assert_eq!(means().aim(HERE, Some(lacking), &behind, over).unwrap_err().kind, FaultKind::Unreachable);
+}
+
+/// Makes one check; what came of it, how many have its road beside whoever asked for the check when that knows, and once the
+/// server has closed.
+fn holders(means: &Means, advisor: Advisor, port: u16) -> (Result<Good, Fault>, [usize; 2]) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let Probe { target, .. } = probe(1, advisor, Protocol::Tcp, port);
+        let said = geminus_advisor::dialogue(&target.advisor, target.protocol, HERE, port, 7);
+        let aim = Rc::new(Aim { address: HERE, road: Road::Plain });
+        let outcome = by_transport(means, &target, HERE, said, &aim, Deadlines::of(&target)).await;
+        let first = Rc::strong_count(&aim) - 1;
+        let begun = Instant::now();
+        while Rc::strong_count(&aim) > 1 && begun.elapsed() < ROOM {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        (outcome, [first, Rc::strong_count(&aim) - 1])
+    })
+}
+
+#[test]
+fn who_is_told_farewell_has_the_road_until_it_has_closed_and_nobody_else_has() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&told);
+    let mail = server(move |mut stream| {
+        let _ = stream.write_all(b"220 mail ESMTP\r\n");
+        let mut said = Vec::new();
+        let mut buffer = [0; 512];
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(length) if length > 0 => said.extend_from_slice(&buffer[..length]),
+                _ => return,
+            }
+            if said.ends_with(b"QUIT\r\n") {
+                seen.fetch_add(1, Ordering::SeqCst);
+                // Longer than nothing, and shorter than it is given.
+                thread::sleep(Duration::from_millis(50));
+                let _ = stream.write_all(b"221 bye\r\n");
+                return;
+            }
+            let _ = stream.write_all(b"250 mail\r\n");
+        }
+    });
+    let means = Means::new();
+    let (outcome, holders_of_mail) = holders(&means, Advisor::Smtp, mail);
+    assert!(outcome.is_ok(), "{outcome:?}");
+    assert_eq!(holders_of_mail, [1, 0]);
+    assert_eq!(told.load(Ordering::SeqCst), 1, "it took the farewell before the road was given up");
+    let silent = server(|stream| {
+        thread::sleep(Duration::from_secs(5));
+        drop(stream);
+    });
+    for advisor in [Advisor::Tcp, http(false, false), http(false, true), Advisor::Tls { name: None }] {
+        assert_eq!(holders(&means, advisor, silent).1, [0, 0], "it is reset while its check has the road");
+    }
+    let turns: Vec<_> = (0..FAREWELLS).map(|_| Arc::clone(&means.farewells).try_acquire_owned()).collect();
+    let (outcome, none) = holders(&means, Advisor::Smtp, mail);
+    assert!(outcome.is_ok(), "{outcome:?}");
+    assert_eq!(none, [0, 0], "one too many is reset");
+    drop(turns);
 }
 
 #[test]

@@ -7,16 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use geminus_core::director::Input;
-use geminus_core::health::{Probe, Question, Reading};
+use geminus_core::health::{Fault, Probe, Question, Reading};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::task::{LocalSet, spawn_local};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::bounds::{BEAT, CHECKS, COLLECTED, DESCRIPTORS, LOOKS};
+use super::bounds::{BEAT, CHECKS, COLLECTED, DESCRIPTORS, LOOKS, TURN};
 use super::check::check;
 use super::look::look;
 use super::road::Means;
+use super::words::own;
 use super::{Order, Way};
 
 pub(super) struct Thread {
@@ -77,12 +78,28 @@ impl Thread {
 }
 
 async fn probed(hands: Rc<Hands>, probe: Probe, way: Way) {
-    let Ok(turn) = hands.checks.acquire().await else { return };
+    let turn = turn(&hands.checks).await;
+    // The check's time begins now: what it waited for is no server's fault.
     let begun = Instant::now();
-    let outcome = check(&hands.means, &probe, &way).await;
+    let outcome = match &turn {
+        Ok(_) => check(&hands.means, &probe, &way).await,
+        Err(crowd) => Err(crowd.clone()),
+    };
     drop(turn);
     let reading = Reading { number: probe.number, took: begun.elapsed(), outcome };
     hands.news.tell(Input::Probed(reading)).await;
+}
+
+/// The turn of a check, at once or a little later.
+async fn turn(checks: &Semaphore) -> Result<SemaphorePermit<'_>, Fault> {
+    if let Ok(turn) = checks.try_acquire() {
+        return Ok(turn);
+    }
+    let turn = timeout(TURN, checks.acquire()).await;
+    turn.map_err(|_| {
+        own("as many checks hang as this process may have open files: raise its limit (LimitNOFILE)")
+    })?
+    .map_err(own)
 }
 
 async fn looked(hands: Rc<Hands>, question: Question, way: Way) {
@@ -134,4 +151,29 @@ fn descriptors() -> usize {
     }
     let now = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(now.saturating_sub(DESCRIPTORS)).unwrap_or(usize::MAX).max(16)
+}
+
+#[cfg(test)]
+mod tests {
+    use geminus_core::health::FaultKind;
+
+    use super::*;
+
+    #[test]
+    fn a_check_that_gets_no_turn_says_what_to_raise_and_one_that_waits_a_moment_is_made() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let checks = Semaphore::new(1);
+            let first = turn(&checks).await.unwrap();
+            let crowd = turn(&checks).await.unwrap_err();
+            assert_eq!(crowd.kind, FaultKind::Own);
+            assert!(crowd.words.contains("LimitNOFILE"), "{}", crowd.words);
+            let ends = async {
+                sleep(TURN / 10).await;
+                drop(first);
+            };
+            let (second, ()) = tokio::join!(turn(&checks), ends);
+            assert!(second.is_ok());
+        });
+    }
 }

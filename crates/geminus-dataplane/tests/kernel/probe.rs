@@ -152,6 +152,23 @@ fn a_check_leaves_as_a_clients_packet_and_its_answer_comes_back_as_the_servers()
 }
 
 #[test]
+fn a_late_packet_of_the_check_before_goes_nowhere_and_changes_nothing() {
+    let probes = probes();
+    for (server, cluster) in families().into_iter().chain(crossed()) {
+        let slot = slot(&probes, Says::Tcp, server, cluster, Some(TABLES_MAC));
+        out(&probes, &Says::Tcp.leaving(server, KERNELS_MAC), slot.mark());
+        let mut late = Says::Tcp.leaving(server, KERNELS_MAC);
+        let port_at = if server.is_ipv4() { 34 } else { 54 };
+        late[port_at + 1] ^= 1;
+        let ran = probes.run_out(&late, slot.mark()).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(ran.action, DROP, "{server} by {cluster}");
+        let came = back(&probes, &Says::Tcp.coming(cluster));
+        assert_ne!(came, Says::Tcp.coming(cluster), "the check's answer is known yet");
+        assert_eq!(slot.counted(), [1, 1]);
+    }
+}
+
+#[test]
 fn a_check_leaves_in_the_clusters_family_and_its_answer_comes_back_in_the_servers() {
     let probes = probes();
     for (server, cluster) in crossed() {
@@ -319,4 +336,16 @@ fn slots_are_as_many_as_there_are_and_come_back() {
     assert_eq!(taken.len(), SLOTS as usize);
     let given_back = taken.pop().map(|slot| slot.mark());
     assert_eq!(probes.slots().take(&asked).map(|slot| slot.mark()), given_back);
+}
+
+#[test]
+fn a_slot_is_taken_again_after_all_that_were_given_back_before() {
+    let probes = probes();
+    let (server, cluster) = families()[0];
+    let asked = Asked { server, cluster, source: None, over: Over::Echo, mac: None };
+    let take = || probes.slots().take(&asked).map(|slot| slot.mark());
+    let marks: Vec<_> = (0..SLOTS).map(|_| take()).collect();
+    assert!(marks.iter().all(Option::is_some));
+    assert_eq!((0..SLOTS).map(|_| take()).collect::<Vec<_>>(), marks);
+    assert_eq!(marks.iter().collect::<std::collections::HashSet<_>>().len(), SLOTS as usize);
 }

@@ -105,7 +105,9 @@ pub(super) static CHECK: Table = Table {
                     Word {
                         word: "path",
                         doc: "the clients': addressed to the cluster address and sent to the one server as a client's \
-                              packet is, so that the address on `lo`, the service's binding and the way back are proved",
+                              packet is, so that the address on `lo`, the service's binding and an answer from the \
+                              cluster address to a host of its own link are proved; the way back to clients elsewhere \
+                              is not (`geminus host check` there, or an agent, looks at it)",
                     },
                     Word { word: "server", doc: "straight to the server's own address" },
                 ],
