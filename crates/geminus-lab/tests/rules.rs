@@ -42,6 +42,16 @@ fn rule(condition: &str) -> String {
     format!("[[cluster.shop.service.rule]]\n{condition}\npool = \"spare\"")
 }
 
+/// The servers of the main pool die, and are known to be dead.
+fn kill_main(balanced: &mut Balanced) {
+    for name in ["web1", "web2"] {
+        balanced.site.kill_http(name).unwrap();
+    }
+    for name in ["web1", "web2"] {
+        balanced.wait_for(name, "down", SOON, |server| server.state == ServerState::Down).unwrap();
+    }
+}
+
 /// Waits until the next visitors get the spare pool, or until they do not.
 fn wait_for_pool(balanced: &Balanced, is_spare: bool) {
     let begun = Instant::now();
@@ -69,9 +79,7 @@ fn a_window_that_is_open_puts_its_pool_in_force() {
 fn clients_that_got_the_sorry_pool_leave_it_when_the_main_one_is_back() {
     let mut balanced = with_spare("sorry = \"spare\"\naffinity = { prefix = 0, prefix6 = 0 }", "");
     wait_for_pool(&balanced, false);
-    for name in ["web1", "web2"] {
-        balanced.site.kill_http(name).unwrap();
-    }
+    kill_main(&mut balanced);
     wait_for_pool(&balanced, true);
     let host = balanced.site.hosts[0].clone();
     balanced.site.serve_http(&host).unwrap();
@@ -88,12 +96,7 @@ fn a_window_does_not_keep_the_sorry_pool_away() {
     let later = days[(today + 3) % 7];
     let mut balanced = with_spare("sorry = \"spare\"", &rule(&format!("during = \"{later} 10:00-11:00\"")));
     wait_for_pool(&balanced, false);
-    for name in ["web1", "web2"] {
-        balanced.site.kill_http(name).unwrap();
-    }
-    for name in ["web1", "web2"] {
-        balanced.wait_for(name, "down", SOON, |server| server.state == ServerState::Down).unwrap();
-    }
+    kill_main(&mut balanced);
     wait_for_pool(&balanced, true);
     let host = balanced.site.hosts[0].clone();
     balanced.site.serve_http(&host).unwrap();
