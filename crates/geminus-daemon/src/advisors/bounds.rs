@@ -30,8 +30,8 @@ pub(super) const DESCRIPTORS: u64 = 256;
 /// Second looks under way at once.
 pub(super) const LOOKS: usize = 16;
 
-/// Programs of `exec` checks that run at once.
-pub(super) const PROGRAMS: usize = 64;
+/// Programs of `exec` checks that run at once. Each has a user of its own, and with the one who ends them a daemon has 64.
+pub(super) const PROGRAMS: usize = 63;
 
 /// Bytes read in one go.
 pub(super) const READ: usize = 4_096;

@@ -11,11 +11,11 @@ use geminus_dataplane::{ProbeError, Probes, Slot};
 use geminus_packet::probe::{Asked, Note, Over};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
-use super::bounds::{LOAD_AGAIN, PROGRAMS, RECEIVED};
+use super::bounds::{LOAD_AGAIN, RECEIVED};
 use super::echo::Echo;
 use super::look::Claims;
+use super::program::Users;
 use super::source::source_to;
 use super::tls::Tls;
 use super::words::{fault, of_socket, own};
@@ -34,7 +34,7 @@ pub(super) struct Means {
     refused: RefCell<Option<(Instant, String)>>,
     pub(super) echo: Echo,
     pub(super) tls: Tls,
-    pub(super) programs: Semaphore,
+    pub(super) programs: Users,
     pub(super) claims: Claims,
     /// Interfaces, and whether of IPv4, that have no address of a family from which servers would be asked.
     without_address: RefCell<BTreeSet<(String, bool)>>,
@@ -64,7 +64,7 @@ impl Means {
             refused: RefCell::new(None),
             echo: Echo::new(),
             tls: Tls::new(),
-            programs: Semaphore::new(PROGRAMS),
+            programs: Users::new(),
             claims: Claims::default(),
             without_address: RefCell::default(),
             nonce: Cell::new(random()),

@@ -214,7 +214,6 @@ fn hostile_programs_end_in_time_and_leave_nobody_behind() {
         ("floods", exec("while :; do echo flood; done"), false),
         ("leaves children behind", exec("sleep 600 & exit 0"), true),
         ("is nobody", exec("test $(id -u) != 0 || test $(id -u) = $(stat -c %u /proc/$PPID)"), true),
-        ("not there", Advisor::Exec { command: vec!["/nowhere/at/all".into()] }, false),
     ];
     let probes = cases
         .iter()
@@ -232,11 +231,26 @@ fn hostile_programs_end_in_time_and_leave_nobody_behind() {
     let words = |at: usize| outcomes[at].1.as_ref().unwrap_err().words.as_str();
     assert_eq!(words(1), "it ended with 3: because of this");
     assert_eq!(words(2), "it did not end in time");
-    assert!(words(8).starts_with("/nowhere/at/all cannot be started"), "{}", words(8));
     let begun = Instant::now();
     while let Some(left) = running(&marker) {
         assert!(begun.elapsed() < ROOM, "still there: {left}");
         thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_program_that_does_not_start_says_nothing_of_the_server() {
+    let cases = [
+        ("/nowhere/at/all", "/nowhere/at/all does not start: no such file or directory; install it"),
+        ("/etc/passwd", "/etc/passwd does not start: permission denied; let everybody execute it"),
+        ("/etc/passwd/too", "/etc/passwd/too does not start: not a directory; install it"),
+    ];
+    let exec = |program: &str| Advisor::Exec { command: vec![program.to_owned()] };
+    let probes = cases.iter().zip(1..).map(|((it, _), number)| probe(number, exec(it), Protocol::Tcp, 7000));
+    for ((program, words), (_, outcome)) in cases.iter().zip(all(probes.collect())) {
+        let fault = outcome.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Own, "{program}: {fault:?}");
+        assert!(fault.words.contains(words), "{program}: {fault:?}");
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn own(cause: impl std::fmt::Display) -> Fault {
 }
 
 /// Without the number that the standard library puts behind it.
-fn plain(error: &io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
