@@ -98,14 +98,14 @@ fn values(key: &str) -> Vec<&'static str> {
     values
 }
 
-/// Numbers of the capabilities that the unit takes away.
-fn taken() -> Vec<libc::c_ulong> {
-    let kept: Vec<_> =
-        values("CapabilityBoundingSet").iter().flat_map(|line| line.split_whitespace()).collect();
-    let names = CAPABILITIES.iter().map(|name| format!("CAP_{name}"));
-    let taken: Vec<_> = (0..).zip(names).filter(|(_, name)| !kept.contains(&name.as_str())).collect();
-    assert_eq!(kept.len() + taken.len(), CAPABILITIES.len(), "all are known: {kept:?}");
-    taken.into_iter().map(|(number, _)| number).collect()
+/// Numbers of the capabilities that the unit takes away, and of this one besides.
+fn taken(besides: &str) -> Vec<libc::c_ulong> {
+    let lines = values("CapabilityBoundingSet");
+    let kept: Vec<_> = lines.iter().flat_map(|line| line.split_whitespace()).collect();
+    let known: Vec<_> = CAPABILITIES.iter().map(|name| format!("CAP_{name}")).collect();
+    assert!(kept.iter().all(|kept| known.iter().any(|name| name == kept)), "all are known: {kept:?}");
+    let is_taken = |name: &str| name == besides || !kept.contains(&name);
+    (0..).zip(known).filter(|(_, name)| is_taken(name)).map(|(number, _)| number).collect()
 }
 
 /// Numbers of those of [`CALLS`] that the unit denies: a later line goes before an earlier one.
@@ -157,17 +157,24 @@ fn give_up(taken: &[libc::c_ulong], filter: &mut [libc::sock_filter]) -> io::Res
 
 /// Has the test of this name run once more, in the unit; false: here it is.
 fn is_outside(test: &str) -> bool {
+    is_outside_without("", test)
+}
+
+/// The same in a unit that does not give this capability either.
+fn is_outside_without(capability: &str, test: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return false;
     }
     assert!(values("NoNewPrivileges") == ["yes"] && values("SystemCallErrorNumber") == ["EPERM"]);
-    let (taken, mut filter) = (taken(), filter(&denied()));
+    let (taken, mut filter) = (taken(capability), filter(&denied()));
     let mut again = Command::new(std::env::current_exe().unwrap());
     again.args(["--exact", test, "--nocapture"]).env(INSIDE, "1");
     // SAFETY: between fork and exec only system calls are made; what they read was made before.
     unsafe { again.pre_exec(move || give_up(&taken, &mut filter)) };
-    let status = again.status().expect("this binary runs again; the test needs root");
-    assert!(status.success(), "in the unit: {status}");
+    // What it says of its one test is no line of this run.
+    let ended = again.output().expect("this binary runs again; the test needs root");
+    let said = [&ended.stdout, &ended.stderr].map(|said| String::from_utf8_lossy(said));
+    assert!(ended.status.success() && said[0].contains("1 passed"), "in the unit: {}{}", said[0], said[1]);
     true
 }
 
@@ -262,4 +269,18 @@ fn a_program_that_forks_as_fast_as_it_can_harms_no_other_and_leaves_nobody_behin
     }
     assert_eq!(outcomes[4..], [Ok(()), Ok(())]);
     nobody_is_left();
+}
+
+#[test]
+fn a_daemon_that_may_not_make_a_program_somebody_else_s_says_nothing_of_servers() {
+    let test = "a_daemon_that_may_not_make_a_program_somebody_else_s_says_nothing_of_servers";
+    if is_outside_without("CAP_SETUID", test) {
+        return;
+    }
+    // More than there are users, so that each is tried again.
+    for outcome in run(&["exit 0"; 2 * NUMBERS as usize]) {
+        let fault = outcome.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Own, "{fault:?}");
+        assert!(fault.words.contains("does not start: operation not permitted; the daemon needs CAP_SETUID"));
+    }
 }

@@ -43,6 +43,8 @@ struct Number {
 pub(super) struct User<'a> {
     users: &'a Users,
     number: u32,
+    /// Whether there is, or was, anything to end.
+    has_run: Cell<bool>,
     group: Cell<Option<Pid>>,
     _turn: SemaphorePermit<'a>,
 }
@@ -64,11 +66,10 @@ impl Users {
         let turn = turn.map_err(own)?;
         let next = self.idle.borrow_mut().pop_front();
         let Number { number, is_ended } = next.ok_or_else(|| own("no user is left for its program"))?;
-        let user = User { users: self, number, group: Cell::new(None), _turn: turn };
-        if !is_ended {
-            // Dropping it tries once more, and remembers.
-            user.end().map_err(|error| own(format!("an earlier program could not be ended: {error}")))?;
-        }
+        let has_run = Cell::new(!is_ended);
+        let user = User { users: self, number, has_run, group: Cell::new(None), _turn: turn };
+        // Where it still cannot be ended, dropping the user tries once more, and remembers.
+        user.end().map_err(|error| own(format!("an earlier program could not be ended: {error}")))?;
         Ok(user)
     }
 }
@@ -81,18 +82,24 @@ impl User<'_> {
 
     /// Its program leads this group of processes.
     pub(super) fn leads(&self, group: Option<Pid>) {
+        self.has_run.set(true);
         self.group.set(group);
     }
 
     fn end(&self) -> io::Result<()> {
-        match (self.users.ender, self.group.get()) {
-            (Some(ender), _) => end_all(self.number, ender),
-            (None, Some(group)) => match kill_process_group(group, Signal::KILL) {
-                Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
-                Err(error) => Err(error.into()),
-            },
-            (None, None) => Ok(()),
+        if !self.has_run.get() {
+            return Ok(());
         }
+        match (self.users.ender, self.group.get()) {
+            (Some(ender), _) => end_all(self.number, ender)?,
+            (None, Some(group)) => match kill_process_group(group, Signal::KILL) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error.into()),
+            },
+            (None, None) => {}
+        }
+        self.has_run.set(false);
+        Ok(())
     }
 }
 
