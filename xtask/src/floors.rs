@@ -27,7 +27,7 @@ pub(crate) enum Floor {
     /// Whole sites on a virtual clock; needs no privilege.
     #[value(name = "2")]
     Simulation,
-    /// The program in this machine's kernel; needs root.
+    /// The program, and programs of checks, in this machine's kernel; needs root.
     #[value(name = "3")]
     Kernel,
     /// The real binary in network namespaces; needs root.
@@ -42,7 +42,7 @@ impl Floor {
         match self {
             Self::Units => "floor 1: units and laws, every crate",
             Self::Simulation => "floor 2: whole sites on a virtual clock",
-            Self::Kernel => "floor 3: the packet path in this machine's kernel",
+            Self::Kernel => "floor 3: the packet path, and programs of checks, in this machine's kernel",
             Self::Lab => "floor 4: the real binary in network namespaces",
         }
     }
@@ -51,10 +51,11 @@ impl Floor {
         matches!(self, Self::Kernel | Self::Lab)
     }
 
-    /// The privileged test targets of this floor: the data plane's tests talk to the kernel alone, all others to a
-    /// whole site.
+    /// The privileged test targets of this floor: those of the data plane and the daemon talk to the kernel alone, all
+    /// others to a whole site.
     fn privileged_tests(self, workspace: &Workspace) -> Vec<&PrivilegedTest> {
-        let is_kernel = |test: &PrivilegedTest| test.package == "geminus-dataplane";
+        let is_kernel =
+            |test: &PrivilegedTest| ["geminus-dataplane", "geminus-daemon"].contains(&test.package.as_str());
         let belongs = |test: &&PrivilegedTest| match self {
             Self::Units | Self::Simulation => false,
             Self::Kernel => is_kernel(test),

@@ -1,8 +1,8 @@
 //! MySQL and MariaDB: the connection phase (MySQL documentation, "Protocol::Handshake").
 //!
 //! A server counts connections that end before the login against the host they came from, and after a hundred of them shuts
-//! that host out (`max_connect_errors`). So the advisor logs in, as a user that does not exist: that is an honest failure,
-//! which is not counted.
+//! that host out (`max_connect_errors`). So the advisor logs in, as `geminus` without a password: where there is no such user,
+//! that is an honest failure, which is not counted.
 
 use geminus_core::health::FaultKind;
 

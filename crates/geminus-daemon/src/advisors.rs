@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use self::bounds::{NEWS, ORDERS, SIGN_EVERY, SIGNS};
+pub use self::program::run_programs;
 use self::thread::Thread;
 
 /// Where a server is, as the driver knows it.

@@ -24,6 +24,8 @@ mod status;
 mod supervisor;
 mod twin;
 
+#[doc(hidden)]
+pub use advisors::run_programs;
 pub use agents::{AgentKeyFile, check_agent_keys, read_agent_keys};
 pub use error::RunError;
 pub use options::{LogFormat, RunOptions, XdpMode};

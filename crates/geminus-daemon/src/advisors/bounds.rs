@@ -36,15 +36,20 @@ pub(super) const DESCRIPTORS: u64 = 256;
 /// Second looks under way at once: no more are asked for, but what was given up may be under way yet.
 pub(super) const LOOKS: usize = geminus_core::health::LOOKS;
 
-/// Programs of `exec` checks that run at once.
-pub(super) const PROGRAMS: usize = 64;
+/// Programs of `exec` checks that run at once. Each has a user of its own, and with the one who ends them a daemon has 64.
+pub(super) const PROGRAMS: usize = 63;
 
 /// Bytes read in one go.
 pub(super) const READ: usize = 4_096;
 
-/// What the kernel may keep of what a server sends (`SO_RCVBUF`; it counts double). With what a conversation and TLS keep,
-/// no server can make this machine hold more than 64 KiB.
+/// What the kernel may keep of what a server sends (`SO_RCVBUF`; it counts double). With what a conversation keeps, no
+/// server can make this machine hold more than 64 KiB; with what TLS and HTTP/2 keep besides, no more than 256 KiB.
 pub(super) const RECEIVED: usize = 12 * 1_024;
+
+/// Bytes of TLS that may come before anything is said by them: a handshake, or afterwards what is about TLS itself. Chains
+/// of certificates have 2 to 8 KiB, unusual ones 16; a record has at most 18. rustls by itself joins messages to 64 KiB, in
+/// a buffer that doubles as it grows, and keeps the chain besides.
+pub(super) const UNSAID: usize = 32 * 1_024;
 
 /// Longest datagram that is read (RFC 6891 section 6.2.5, and no answer to a check is longer).
 pub(super) const DATAGRAM: usize = 4_096;

@@ -43,7 +43,7 @@ pub(super) async fn check(means: &Means, probe: &Probe, way: &Way) -> Result<Goo
     let dialogue = dialogue(&target.advisor, target.protocol, asked_by, target.port, means.nonce());
     if dialogue.transport == Transport::Program {
         let Advisor::Exec { command } = &target.advisor else { return Err(own("it names no program")) };
-        return Box::pin(program::run(means, command, target, probe.by, deadlines.all)).await;
+        return Box::pin(program::run(&means.programs, command, target, probe.by, deadlines.all)).await;
     }
     let over = match dialogue.transport {
         Transport::Datagram => Over::Udp(target.port),

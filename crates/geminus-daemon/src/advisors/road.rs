@@ -14,9 +14,10 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::bounds::{FAREWELLS, LOAD_AGAIN, PROGRAMS, RECEIVED};
+use super::bounds::{FAREWELLS, LOAD_AGAIN, RECEIVED};
 use super::echo::Echo;
 use super::look::Claims;
+use super::program::Users;
 use super::source::source_to;
 use super::tls::Tls;
 use super::words::{fault, of_socket, own};
@@ -35,7 +36,7 @@ pub(super) struct Means {
     refused: RefCell<Option<(Instant, String)>>,
     pub(super) echo: Echo,
     pub(super) tls: Tls,
-    pub(super) programs: Semaphore,
+    pub(super) programs: Users,
     /// Turns of connections that servers may close first.
     pub(super) farewells: Arc<Semaphore>,
     pub(super) claims: Claims,
@@ -67,7 +68,7 @@ impl Means {
             refused: RefCell::new(None),
             echo: Echo::new(),
             tls: Tls::new(),
-            programs: Semaphore::new(PROGRAMS),
+            programs: Users::new(),
             farewells: Arc::new(Semaphore::new(FAREWELLS)),
             claims: Claims::default(),
             without_address: RefCell::default(),

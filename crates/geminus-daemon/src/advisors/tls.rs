@@ -2,11 +2,14 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use geminus_advisor::expires_in;
 use geminus_core::health::{Fault, FaultKind, Good};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -18,6 +21,7 @@ use tokio_rustls::rustls::{
     ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, SignatureScheme, WantsVerifier,
 };
 
+use super::bounds::UNSAID;
 use super::words::{fault, of_socket, own};
 
 /// What handshakes are made with.
@@ -52,7 +56,7 @@ impl Tls {
         name: Option<&str>,
         by: IpAddr,
         alpn: &[&[u8]],
-    ) -> Result<(TlsStream<TcpStream>, Shown), Fault> {
+    ) -> Result<(Encrypted, Shown), Fault> {
         let name = match name {
             Some(name) => ServerName::try_from(name.to_owned())
                 .map_err(|_| own(format!("{name} cannot be asked for in TLS: it is no DNS name")))?,
@@ -63,13 +67,14 @@ impl Tls {
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         config.resumption = Resumption::disabled();
         let connector = TlsConnector::from(Arc::new(config));
-        let stream = connector.connect(name, stream).await.map_err(|error| refused(&error))?;
+        let measured = Measured { stream, unsaid: 0 };
+        let stream = connector.connect(name, measured).await.map_err(|error| refused(&error))?;
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let expires_in = match shown {
             Some(certificate) => expires_in(certificate, now()),
             None => Err(fault(FaultKind::Tls, "expected a certificate, got none")),
         };
-        Ok((stream, Shown { expires_in }))
+        Ok((Encrypted(stream), Shown { expires_in }))
     }
 
     fn config(&self) -> Result<ClientConfig, Error> {
@@ -83,12 +88,86 @@ impl Tls {
 
 fn refused(error: &io::Error) -> Fault {
     const WHAT: &str = "a TLS handshake";
-    if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::UnexpectedEof {
+    let is_too_much = error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooMuch>);
+    if is_too_much || error.raw_os_error().is_some() || error.kind() == io::ErrorKind::UnexpectedEof {
         let Fault { kind, words } = of_socket(error, WHAT);
         let kind = if kind == FaultKind::Own { kind } else { FaultKind::Tls };
         return Fault { kind, words };
     }
     fault(FaultKind::Tls, format!("expected {WHAT}, got what is none: {error}"))
+}
+
+/// A connection after the handshake, as conversations have it.
+pub(super) struct Encrypted(TlsStream<Measured>);
+
+/// Below TLS: how much came since something of it was for whoever talks.
+struct Measured {
+    stream: TcpStream,
+    unsaid: usize,
+}
+
+/// A server said more than [`UNSAID`] bytes of TLS, and nothing by it.
+#[derive(Debug, thiserror::Error)]
+#[error("more than {} KiB of TLS before anything was said by it", UNSAID / 1_024)]
+pub(super) struct TooMuch;
+
+impl AsyncRead for Measured {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.unsaid > UNSAID {
+            return Poll::Ready(Err(io::Error::other(TooMuch)));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.unsaid += buf.filled().len() - before;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Encrypted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
+        if buf.filled().len() > before {
+            self.0.get_mut().0.unsaid = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Measured {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl AsyncWrite for Encrypted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
 }
 
 fn now() -> i64 {

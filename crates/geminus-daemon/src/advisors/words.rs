@@ -4,6 +4,8 @@ use std::io;
 
 use geminus_core::health::{Fault, FaultKind};
 
+use super::tls::TooMuch;
+
 /// [`Fault::words`] has at most so many bytes.
 const WORDS: usize = 200;
 
@@ -31,7 +33,10 @@ pub(super) fn of_socket(error: &io::Error, what: &str) -> Fault {
         _ if error.kind() == io::ErrorKind::UnexpectedEof => {
             said(FaultKind::Closed, "the end of the connection")
         }
-        _ => own(error),
+        _ => match error.get_ref().and_then(|cause| cause.downcast_ref::<TooMuch>()) {
+            Some(much) => said(FaultKind::Garbage, &much.to_string()),
+            None => own(error),
+        },
     }
 }
 
@@ -41,7 +46,7 @@ pub(super) fn own(cause: impl std::fmt::Display) -> Fault {
 }
 
 /// Without the number that the standard library puts behind it.
-fn plain(error: &io::Error) -> String {
+pub(super) fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }

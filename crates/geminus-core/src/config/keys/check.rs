@@ -77,7 +77,13 @@ pub(super) static CHECK: Table = Table {
             "A start-up message is answered by the demand to authenticate, or by an error of a living server.",
             &["postgresql", "pgsql", "pgsql_check"]
         ),
-        advisor!("mysql", "A handshake packet of protocol 10.", &["mariadb", "mysql_check"]),
+        advisor!(
+            "mysql",
+            "A handshake of protocol 10, and an answer to the login of the user `geminus` without a password, also a \
+             refusal; a server may log each refusal. Where it should not, make that user, without rights: \
+             `CREATE USER geminus@'ADDRESS'` for the address of each dispatcher.",
+            &["mariadb", "mysql_check"]
+        ),
         Key {
             name: "udp",
             kind: Kind::Text(Text::Payload),
@@ -91,8 +97,9 @@ pub(super) static CHECK: Table = Table {
             name: "exec",
             kind: Kind::Command,
             presence: ONE_ADVISOR,
-            doc: "This program ends with 0: started without a shell, unprivileged, its time and output limited. It finds whom \
-                  to ask in `GEMINUS_SERVER`, `GEMINUS_ADDRESS`, `GEMINUS_PROTOCOL` and `GEMINUS_PORT`; the last is 0 \
+            doc: "This program ends with 0: started without a shell, as a user without a name and without rights, its time, \
+                  output and processes limited; whatever it started is ended with it. One that does not start says \
+                  nothing of the server. It finds whom to ask in `GEMINUS_SERVER`, `GEMINUS_ADDRESS`, `GEMINUS_PROTOCOL` and `GEMINUS_PORT`; the last is 0 \
                   where the service has not exactly one port and the check names none.",
             example: "exec = [\"/usr/local/bin/check-shop\", \"--quick\"]",
             also: &["script", "command", "misc_check", "external"],
