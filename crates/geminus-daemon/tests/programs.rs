@@ -225,7 +225,7 @@ fn the_unit_lets_a_program_run_as_nobody_who_can_do_nothing() {
          Groups:) [ -z \"$value\" ] || { echo \"$key $value\"; exit 6; } ;; \
          NoNewPrivs:) [ \"$value\" = 1 ] || exit 7 ;; \
          esac; done </proc/self/status; \
-         [ $(cut -d' ' -f19 /proc/self/stat) = 10 ] || { echo it is as urgent as others; exit 8; }; \
+         [ $(cut -d' ' -f19 /proc/self/stat) = 19 ] || { echo it is as urgent as others; exit 8; }; \
          read -r score </proc/self/oom_score_adj; \
          [ $score = 1000 ] || { echo it is not the first to go; exit 10; }; \
          [ $(ulimit -r) = 0 ] || { echo it may be more urgent than others; exit 9; }";
