@@ -431,6 +431,17 @@ fn an_agent_that_says_nothing_is_lost_once_and_its_load_counts_no_more() {
 }
 
 #[test]
+fn agents_that_nobody_listens_to_any_more_are_not_missed() {
+    let mut world = well(checked(2));
+    world.report(1, false);
+    let mut site = Site::clone(world.director.site());
+    site.agents.enabled = false;
+    world.hear(Input::Reload { ticket: None, outcome: Ok(Arc::new(site)) }).later(60_000);
+    assert_eq!(world.told_of(EventKind::AgentLost), [""; 0]);
+    assert_eq!(world.view(1).load, None);
+}
+
+#[test]
 fn an_agent_that_reports_too_seldom_for_the_timeout_is_told_of_once_and_shown() {
     let mut world = well(checked(2));
     let every = |world: &mut World, ms| {
